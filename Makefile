@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Everything is built under build/. `make V=1` shows the commands.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+CLANG ?= $(firstword $(foreach c,clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14,$(if $(shell command -v $(c)),$(c))) clang)
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+B := build
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+LIBS := libbpf libxdp libelf zlib yaml-0.1 jansson libmicrohttpd libpcap
+WARNINGS := -Wall -Wextra $(if $(CI),-Werror)
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -Iuser -I$(B)/gen -DSIPDAM_VERSION='"$(VERSION)"' $(CFLAGS)
+ARCH_INCLUDE := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-function -Iinclude -I$(ARCH_INCLUDE)
+
+USER_SOURCES := $(wildcard user/*.c)
+USER_OBJECTS := $(USER_SOURCES:user/%.c=$(B)/user/%.o)
+HEADERS := $(wildcard include/sipdam/*.h user/*.h)
+SKELETONS := $(B)/gen/sipdam.skel.h $(B)/gen/entry.skel.h
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/*_test.c))
+LAB := $(patsubst tests/lab/%.c,$(B)/lab/%,$(wildcard tests/lab/*.c))
+
+.PHONY: all deps-check lab run check check-unit check-prog check-e2e bench install uninstall clean format
+
+all: $(B)/sipdam
+
+# A build without its dependencies names them and the command that installs them, once, before any compiler does.
+deps-check: $(B)/.deps
+$(B)/.deps: scripts/install-deps
+	$(Q)scripts/install-deps --check build
+	$(Q)mkdir -p $(B) && touch $@
+
+$(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) $(HEADERS) | $(B)/.deps
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+
+$(B)/user/%.o: user/%.c $(HEADERS) Makefile | $(B)/.deps $(SKELETONS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/user/filter.o: $(SKELETONS)
+
+$(B)/sipdam: $(USER_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $$($(PKG_CONFIG) --libs $(LIBS))
+
+# tests: a unit test names its sources in a line "// uses: FILE..."
+UNIT_FLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -Iinclude -Iuser -Ibpf -I. -DSIPDAM_VERSION='"$(VERSION)"'
+$(B)/tests/unit/%: tests/unit/%.c $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/unit/*.h) | $(B)/.deps
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) $$($(PKG_CONFIG) --libs cmocka yaml-0.1 jansson libpcap)
+
+$(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h) $(filter-out $(B)/user/main.o,$(USER_OBJECTS))
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Werror -Itests -o $@ $< $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
+		$$($(PKG_CONFIG) --libs cmocka $(LIBS))
+
+lab: $(LAB)
+$(B)/lab/%: tests/lab/%.c $(wildcard tests/lab/*.h) | $(B)/.deps
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -o $@ $< $$($(PKG_CONFIG) --libs jansson)
+
+# `sudo make run` shows the filter at work between two private namespaces; IFACE=eth0 attaches it for real.
+run:
+	$(Q)scripts/install-deps run
+	$(Q)$(MAKE) --no-print-directory all $(if $(IFACE),,lab)
+ifdef IFACE
+	$(Q)$(B)/sipdam attach $(IFACE) && scripts/next-steps $(IFACE)
+else
+	$(Q)scripts/demo
+endif
+
+E2E_TESTS := $(wildcard tests/e2e/*.bats)
+
+# `sudo make check` installs what tests need, builds and runs them all; TESTS=... runs some of them.
+check:
+	$(Q)scripts/install-deps check
+	$(Q)$(MAKE) --no-print-directory check-build
+	$(Q)tests/run $(or $(TESTS),$(UNIT_TESTS) $(PROG_TESTS) $(E2E_TESTS))
+
+.PHONY: check-build
+check-build: all lab $(UNIT_TESTS) $(PROG_TESTS)
+
+check-unit: $(UNIT_TESTS)
+	$(Q)tests/run $^
+
+check-prog: $(PROG_TESTS)
+	$(Q)tests/run $^
+
+check-e2e: all lab
+	$(Q)tests/run $(E2E_TESTS)
+
+# Nanoseconds a packet, see scripts/bench.
+bench:
+	$(Q)scripts/install-deps bench
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench
+	$(Q)scripts/bench
+
+$(B)/bench/%: tests/bench/%.c $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) | $(B)/.deps
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs $(LIBS))
+
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(Q)install -m 0755 $(B)/sipdam $(DESTDIR)$(PREFIX)/sbin/sipdam
+	$(Q)install -m 0644 user/sipdam.8 $(DESTDIR)$(PREFIX)/share/man/man8/sipdam.8
+	$(Q)install -m 0644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sipdam
+	@echo "installed $(DESTDIR)$(PREFIX)/sbin/sipdam, its manual page and bash completion"
+
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/sbin/sipdam $(DESTDIR)$(PREFIX)/share/man/man8/sipdam.8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sipdam
+
+.SECONDARY:
+
+clean:
+	$(Q)rm -rf $(B)
+
+format:
+	$(Q)clang-format -i $(wildcard include/sipdam/*.h bpf/*.[ch] user/*.[ch] tests/*/*.[ch])

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Token buckets as GCRA (ITU-T I.371): one theoretical arrival time a bucket, moved only by packets
+ * that conform. Pure arithmetic on words, limits and a time; the compare-and-swap is here too because a
+ * word is nothing without it, and it compiles natively.
+ *
+ * A source or network word is tag:20 | arrival time:44. It shares its cache line with seven others.
+ */
+#ifndef BUCKET_H
+#define BUCKET_H
+
+#include <stdbool.h>
+
+#include "cursor.h"
+#include "sipdam/state.h"
+
+#define TAT_MASK ((1ULL << SIPDAM_TAT_BITS) - 1)
+#define TAG_KIND_BITS 4
+#define TAG_BITS 20
+
+enum bucket_answer {
+	BUCKET_ADMITS = 0,
+	BUCKET_REFUSES = 1,
+	BUCKET_CONTENDED = 2, /* other CPUs took the word first, twice: refused, so that no rate is exceeded */
+};
+
+/* Where a tag is in a line, or which word it may replace. */
+struct bucket_slot {
+	__u64 word;   /* as read */
+	__u64 ahead;  /* ticks by which its arrival time lies in the future; 0: a full bucket */
+	__u32 way;
+	bool found;
+};
+
+static __always_inline bool limit_is_unlimited(const struct sipdam_limit *limit)
+{
+	return !limit->interval;
+}
+
+/* tag of a source's (or network's) hash and a kind from 1 to 15: never 0, which marks a free word. */
+static __always_inline __u64 bucket_tag(__u64 hash, __u32 kind)
+{
+	return (hash >> (64 - TAG_BITS + TAG_KIND_BITS)) << TAG_KIND_BITS | (kind & 0xf);
+}
+
+/*
+ * How far the word's arrival time lies ahead of now, ticks. Times wrap in 44 bits; one further ahead
+ * than any bucket is deep (horizon) is an old word, and an old word is a full bucket.
+ */
+static __always_inline __u64 bucket_ahead(__u64 word, __u64 now, __u64 horizon)
+{
+	__u64 ahead = (word - now) & TAT_MASK;
+
+	return ahead > horizon ? 0 : ahead;
+}
+
+/* What n packets cost, ticks: never more than a full bucket, so that a large segment can pass at all. */
+static __always_inline __u64 bucket_cost(const struct sipdam_limit *limit, __u32 n)
+{
+	__u64 cost = limit->interval * n;
+
+	return cost > limit->depth ? limit->depth : cost;
+}
+
+/* Whether a bucket that lies `ahead` admits this cost. A depth of 0 is a rate of 0. */
+static __always_inline bool bucket_conforms(const struct sipdam_limit *limit, __u64 ahead, __u64 cost)
+{
+	return limit->depth && ahead + cost <= limit->depth;
+}
+
+static __always_inline bool bucket_swap(__u64 *word, __u64 from, __u64 to)
+{
+	return __sync_val_compare_and_swap(word, from, to) == from;
+}
+
+static __always_inline __u64 line_word(const struct sipdam_line *line, __u32 way)
+{
+	return *(const volatile __u64 *)&line->word[way & (SIPDAM_WAYS - 1)];
+}
+
+/* Finds the tag, or else the word with the smallest arrival time. */
+static __always_inline struct bucket_slot line_find(const struct sipdam_line *line, __u64 tag, __u64 now,
+						    __u64 horizon)
+{
+	struct bucket_slot slot = {.ahead = ~0ULL};
+
+#pragma unroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+
+		if (word >> SIPDAM_TAT_BITS == tag)
+			return (struct bucket_slot){word, bucket_ahead(word, now, horizon), way, true};
+	}
+#pragma unroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+		__u64 ahead = bucket_ahead(word, now, horizon);
+
+		if (ahead < slot.ahead)
+			slot = (struct bucket_slot){word, ahead, way, false};
+	}
+	return slot;
+}
+
+/*
+ * The debt a bucket starts with. A word of its own is its debt. A new word is a full bucket, unless the
+ * one it replaces is a live word of the same source: then it takes that debt over, so that no source
+ * sheds a debt by pushing it out with its other classes.
+ */
+static __always_inline __u64 slot_debt(const struct bucket_slot *slot, __u64 tag)
+{
+	bool own = (slot->word >> SIPDAM_TAT_BITS ^ tag) >> TAG_KIND_BITS == 0;
+
+	return slot->word && (slot->found || own) ? slot->ahead : 0;
+}
+
+/* Would n packets conform now? Writes nothing. */
+static __always_inline bool line_conforms(const struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+					  const struct sipdam_limit *limit, __u32 n)
+{
+	struct bucket_slot slot = line_find(line, tag, now, horizon);
+
+	return bucket_conforms(limit, slot_debt(&slot, tag), bucket_cost(limit, n));
+}
+
+/*
+ * Takes n packets from the bucket of this tag. *displaced is set when a word of another bucket that was
+ * still in the future had to go. A limit lowered by the operator leaves words further ahead than the
+ * bucket is deep: they are brought back to an empty bucket, which is the one write of a refusal.
+ */
+static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+				     const struct sipdam_limit *limit, __u32 n, bool *displaced)
+{
+	__u64 cost = bucket_cost(limit, n);
+
+#pragma nounroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct bucket_slot slot = line_find(line, tag, now, horizon);
+		__u64 *word = &line->word[slot.way & (SIPDAM_WAYS - 1)];
+		__u64 debt = slot_debt(&slot, tag);
+
+		if (!bucket_conforms(limit, debt, cost)) {
+			if (slot.found && debt > limit->depth)
+				bucket_swap(word, slot.word,
+					    tag << SIPDAM_TAT_BITS | ((now + limit->depth) & TAT_MASK));
+			return BUCKET_REFUSES;
+		}
+		if (bucket_swap(word, slot.word, tag << SIPDAM_TAT_BITS | ((now + debt + cost) & TAT_MASK))) {
+			*displaced = !slot.found && slot.word && slot.ahead;
+			return BUCKET_ADMITS;
+		}
+	}
+	return BUCKET_CONTENDED;
+}
+
+/* A pool's word: 64 bits of time, no tag, no wrap in 37,000 years. */
+static __always_inline __u64 pool_debt(const struct sipdam_pool *pool, __u64 now)
+{
+	__u64 tat = *(const volatile __u64 *)&pool->tat;
+
+	return tat > now ? tat - now : 0;
+}
+
+static __always_inline bool pool_conforms(const struct sipdam_pool *pool, __u64 now,
+					  const struct sipdam_limit *limit, __u32 n)
+{
+	return bucket_conforms(limit, pool_debt(pool, now), bucket_cost(limit, n));
+}
+
+static __always_inline int pool_take(struct sipdam_pool *pool, __u64 now, const struct sipdam_limit *limit,
+				     __u32 n)
+{
+	__u64 cost = bucket_cost(limit, n);
+
+#pragma nounroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		__u64 tat = *(const volatile __u64 *)&pool->tat;
+		__u64 debt = tat > now ? tat - now : 0;
+
+		if (!bucket_conforms(limit, debt, cost)) {
+			if (debt > limit->depth)
+				bucket_swap(&pool->tat, tat, now + limit->depth);
+			return BUCKET_REFUSES;
+		}
+		if (bucket_swap(&pool->tat, tat, now + debt + cost))
+			return BUCKET_ADMITS;
+	}
+	return BUCKET_CONTENDED;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reading a packet's bytes. The only file that knows how they are held: in the program, a first buffer
+ * read directly and further buffers copied by the kernel (jumbo frames); outside of it, plain memory,
+ * so that the parsers above compile natively for tests and fuzzing.
+ */
+#ifndef CURSOR_H
+#define CURSOR_H
+
+#include <linux/types.h>
+
+#ifdef __bpf__
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#else
+#include <string.h>
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#undef __noinline
+#define __noinline __attribute__((noinline, unused)) static
+#endif
+
+/* Headers end before this: Ethernet, four tags, IPv6 and eight extension headers of 2,048 bytes. */
+#define CURSOR_OFFSET_MAX 0x7fff
+
+/* A window is what is read of a payload at once: enough for a start-line's beginning. */
+#define WINDOW_BYTES 64
+
+/* What a frame is to those who must hand it on: the kernel's context, or memory. */
+#ifdef __bpf__
+typedef struct xdp_md frame_t;
+#else
+typedef struct {
+	const __u8 *data;
+} frame_t;
+#endif
+
+struct cursor {
+#ifdef __bpf__
+	frame_t *frame;
+	void *data;	 /* first buffer */
+	void *data_end;
+#else
+	const __u8 *data;
+#endif
+	__u32 present;	/* bytes that can be read, over all buffers */
+	__u32 length;	/* bytes on the wire: larger than present only in a capture cut short */
+};
+
+enum cursor_error {
+	CURSOR_DONE = 0,
+	CURSOR_BEYOND = 1,    /* the packet ends before */
+	CURSOR_TRUNCATED = 2, /* the packet has these bytes, the capture does not */
+};
+
+struct window {
+	__u64 word[WINDOW_BYTES / 8]; /* zeros after length */
+	__u32 length;		      /* bytes read */
+};
+
+static __always_inline struct cursor cursor_open(frame_t *frame, __u32 present, __u32 length)
+{
+#ifdef __bpf__
+	return (struct cursor){.frame = frame,
+			       .data = (void *)(long)frame->data,
+			       .data_end = (void *)(long)frame->data_end,
+			       .present = present,
+			       .length = length};
+#else
+	return (struct cursor){.data = frame->data, .present = present, .length = length};
+#endif
+}
+
+/* Why bytes that are not in the first buffer cannot be had, in both worlds. */
+static __always_inline int cursor_missing(const struct cursor *cursor, __u32 offset, __u32 size)
+{
+	return offset + size > cursor->length ? CURSOR_BEYOND : CURSOR_TRUNCATED;
+}
+
+/*
+ * Copies size bytes (a constant) from offset. Returns an enum cursor_error; on failure the target is
+ * not to be read. The offset is capped by a constant before it becomes a pointer: the verifier bounds
+ * packet pointers by 65,535.
+ */
+static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset, void *target, const __u32 size)
+{
+	if (offset > CURSOR_OFFSET_MAX)
+		return CURSOR_BEYOND;
+#ifdef __bpf__
+	void *from = cursor->data + offset;
+
+	if (from + size <= cursor->data_end) {
+		/* Else clang copies byte by byte; the kernel takes unaligned words where the machine does. */
+		__builtin_memcpy(target, __builtin_assume_aligned(from, 8), size);
+		return CURSOR_DONE;
+	}
+	if (offset + size <= cursor->present && !bpf_xdp_load_bytes(cursor->frame, offset, target, size))
+		return CURSOR_DONE;
+#else
+	if (offset + size <= cursor->present) {
+		memcpy(target, cursor->data + offset, size);
+		return CURSOR_DONE;
+	}
+#endif
+	return cursor_missing(cursor, offset, size);
+}
+
+/*
+ * Reads up to WINDOW_BYTES of the `available` bytes at offset. Fewer than both only where the capture
+ * holds no more.
+ */
+static __always_inline void cursor_window(const struct cursor *cursor, __u32 offset, __u32 available,
+					  struct window *window)
+{
+	__u32 size = available < WINDOW_BYTES ? available : WINDOW_BYTES;
+
+	if (size == WINDOW_BYTES && cursor_load(cursor, offset, window->word, WINDOW_BYTES) == CURSOR_DONE) {
+		window->length = WINDOW_BYTES;
+		return;
+	}
+	__builtin_memset(window->word, 0, sizeof(window->word));
+	if (offset >= cursor->present)
+		size = 0;
+	else if (size > cursor->present - offset)
+		size = cursor->present - offset;
+#ifdef __bpf__
+	if (size && size <= WINDOW_BYTES && bpf_xdp_load_bytes(cursor->frame, offset, window->word, size))
+		size = 0;
+#else
+	memcpy(window->word, cursor->data + (size ? offset : 0), size);
+#endif
+	window->length = size;
+}
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map: what it is for, its bound, who writes it, what happens when it is full and which counter
+ * shows it. All are allocated when the program is loaded; nothing a packet does allocates.
+ */
+#ifndef MAPS_H
+#define MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "sipdam/state.h"
+
+/* Two policies, of which `active` names the one in force. Written by the tool only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sipdam_policy);
+} policy SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} active SEC(".maps");
+
+/*
+ * Prefix lists, at slot * SIPDAM_LIST_STRIDE + enum sipdam_list. The tool makes and fills a trie and
+ * puts it here; a packet never writes one. Full: the tool refuses the entry.
+ */
+struct list {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct sipdam_prefix)); /* clang leaves the types of an inner map undefined */
+	__uint(value_size, sizeof(struct sipdam_entry));
+};
+
+#define SIPDAM_LIST_STRIDE 4
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2 * SIPDAM_LIST_STRIDE);
+	__type(key, __u32);
+	__array(values, struct list);
+} lists SEC(".maps");
+
+/*
+ * Buckets of sources: `sources` lines of eight words, set before load. Full: the word with the smallest
+ * arrival time is replaced; one still in the future counts as SIPDAM_TABLE_SOURCE_DISPLACED.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} sources SEC(".maps");
+
+/* Buckets of networks, an eighth as many lines; full: as sources (SIPDAM_TABLE_NETWORK_DISPLACED). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} networks SEC(".maps");
+
+/* One bucket a class for all unknown sources; cannot fill. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_CLASSES_MAX);
+	__type(key, __u32);
+	__type(value, struct sipdam_pool);
+} pools SEC(".maps");
+
+/* Verdicts of first fragments for 65,536 datagrams at once; full: see fragments.h. */
+#define FRAGMENT_LINES 8192
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FRAGMENT_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} fragments SEC(".maps");
+
+/* Which slot of the counters an interface has. Written by the tool only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_interfaces);
+} interfaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SIPDAM_INTERFACES_MAX);
+	__type(key, __u32);
+	__type(value, struct sipdam_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SIPDAM_TABLE_EVENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} table_events SEC(".maps");
+
+/* What is pinned here: written by the tool, never read by a packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_meta);
+} meta SEC(".maps");
+
+/* The hash's keys, for a later program to go on with the same tables. Root alone may read it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_secret);
+} secrets SEC(".maps");
+
+/* Replay and tests hand a packet's time in here and read its verdict; unused by a live program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_trial);
+} trial SEC(".maps");
+
+/* Fixed at load. */
+const volatile __u8 is_trial = 0;	/* 1: clock and wire length come from the trial map */
+const volatile __u32 source_mask = 1023; /* lines of sources, less one */
+const volatile __u32 network_mask = 1023;
+const volatile struct sipdam_secret secret = {}; /* keys of the hash; drawn when the tables are made */
+
+#endif

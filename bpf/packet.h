@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From the first byte of a frame to the payload: Ethernet, VLAN tags, IPv4 with options, IPv6 with
+ * extension headers, fragments, UDP and TCP. Pure: a cursor and the policy's ports in, a struct packet
+ * and a reason out. Step 1 of the design but for the protected addresses, which need a list.
+ */
+#ifndef PACKET_H
+#define PACKET_H
+
+#include <stdbool.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+
+#include "cursor.h"
+#include "sipdam/policy.h"
+#include "sipdam/reason.h"
+
+#define VLAN_TAGS_MAX 4
+#define VLAN_TAG_BYTES 4
+
+#define IPV4_HEADER_BYTES 20
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV4_OFFSET_MASK 0x1fff
+
+/* RFC 8200 section 4. A longer chain has no use but to hide what comes after it. */
+#define IPV6_HEADER_BYTES 40
+#define IPV6_EXTENSIONS_MAX 8
+#define IPV6_FRAGMENT_BYTES 8
+#define IPV6_OFFSET_MASK 0xfff8
+#define IPV6_MORE_FRAGMENTS 0x1
+#define NEXT_HOP_BY_HOP 0
+#define NEXT_ROUTING 43
+#define NEXT_FRAGMENT 44
+#define NEXT_AUTHENTICATION 51
+#define NEXT_DESTINATION 60
+#define NEXT_MOBILITY 135
+#define NEXT_HIP 139
+#define NEXT_SHIM6 140
+
+#define PORTS_BYTES 4
+#define UDP_HEADER_BYTES 8
+#define TCP_HEADER_BYTES 20
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+
+enum packet_fragment {
+	FRAGMENT_NONE = 0,
+	FRAGMENT_FIRST = 1,
+	FRAGMENT_FOLLOWER = 2,
+};
+
+/* Addresses as two words in network byte order, IPv4 as ::ffff:a.b.c.d. */
+struct packet_address {
+	__u64 high;
+	__u64 low;
+};
+
+struct packet {
+	struct packet_address source;
+	struct packet_address destination;
+	__u32 present;		/* bytes that can be read */
+	__u32 length;		/* bytes on the wire */
+	__u32 identification;	/* of a fragmented datagram, as on the wire */
+	__u32 transport_offset;	/* where the fragmentable part or the UDP or TCP header begins */
+	__u32 end;		/* where the IP packet says it ends */
+	__u32 payload_offset;
+	__u32 payload_length;	/* of this packet, not of the datagram */
+	__u16 port;		/* destination, host byte order */
+	__u8 family;		/* 4, 6; 0: addresses not known */
+	__u8 protocol;		/* UDP, TCP; of an IPv6 follower what its fragment header says comes next */
+	__u8 fragment_protocol; /* the same in every fragment of a datagram: part of its key */
+	__u8 fragment;		/* enum packet_fragment */
+	__u8 cut;		/* 1: a first fragment too short to show what it is */
+	__u8 lies;		/* 1: a length in a header before the ports is impossible */
+	__u8 tcp_flags;
+	__u8 port_kind;		/* enum sipdam_port_kind */
+	__u8 payload_whole;	/* 0: the message goes on in other fragments */
+};
+
+/* Four bytes of ::ffff:0:0/96 before an IPv4 address, in memory order. */
+#define MAPPED_PREFIX __builtin_bswap64(0x0000ffff00000000ULL)
+
+static __always_inline struct packet_address address_of_ipv4(__be32 address)
+{
+	return (struct packet_address){.high = 0, .low = MAPPED_PREFIX | (__u64)address << 32};
+}
+
+static __always_inline bool is_mapped(const struct packet_address *address)
+{
+	return !address->high && (address->low & 0xffffffff) == (MAPPED_PREFIX & 0xffffffff);
+}
+
+/* A load that failed decides only where the capture is to blame; else what the caller says. */
+static __always_inline int reason_of_load(int error, int otherwise)
+{
+	return error == CURSOR_TRUNCATED ? SIPDAM_REASON_TRUNCATED : otherwise;
+}
+
+static __always_inline bool is_vlan(__be16 type)
+{
+	return type == __builtin_bswap16(ETH_P_8021Q) || type == __builtin_bswap16(ETH_P_8021AD);
+}
+
+/* Skips Ethernet and up to four tags of either kind; more are not SIP to anybody. */
+static __always_inline int packet_ethernet(const struct cursor *cursor, __u32 *offset, __be16 *type)
+{
+	int error = cursor_load(cursor, ETH_HLEN - 2, type, 2);
+
+	*offset = ETH_HLEN;
+#pragma unroll
+	for (int tag = 0; tag < VLAN_TAGS_MAX; tag++) {
+		if (error || !is_vlan(*type))
+			break;
+		error = cursor_load(cursor, *offset + 2, type, 2);
+		*offset += VLAN_TAG_BYTES;
+	}
+	return error ? reason_of_load(error, SIPDAM_REASON_NOT_SIP) : SIPDAM_REASON_NONE;
+}
+
+static __always_inline bool is_transport(__u8 protocol)
+{
+	return protocol == IPPROTO_UDP || protocol == IPPROTO_TCP;
+}
+
+struct ipv4_header {
+	__u8 version_length; /* version:4 | length in words:4 */
+	__u8 service;
+	__be16 total_length;
+	__be16 identification;
+	__be16 fragment;
+	__u8 hops;
+	__u8 protocol;
+	__be16 checksum;
+	__be32 source;
+	__be32 destination;
+};
+
+static __always_inline int packet_ipv4(const struct cursor *cursor, __u32 offset, struct packet *packet)
+{
+	struct ipv4_header ip;
+	__u32 header, total, fragment;
+	int error = cursor_load(cursor, offset, &ip, IPV4_HEADER_BYTES);
+
+	if (error)
+		return reason_of_load(error, SIPDAM_REASON_NOT_SIP);
+	if (ip.version_length >> 4 != 4 || !is_transport(ip.protocol))
+		return SIPDAM_REASON_NOT_SIP;
+	header = (ip.version_length & 0xf) * 4;
+	total = __builtin_bswap16(ip.total_length);
+	fragment = __builtin_bswap16(ip.fragment);
+	packet->family = 4;
+	packet->protocol = ip.protocol;
+	packet->source = address_of_ipv4(ip.source);
+	packet->destination = address_of_ipv4(ip.destination);
+	packet->lies = header < IPV4_HEADER_BYTES || total < header || offset + total > cursor->length;
+	/* The ports are looked for even so: what lies is dropped only on a port that is ours. */
+	if (header < IPV4_HEADER_BYTES)
+		header = IPV4_HEADER_BYTES;
+	packet->transport_offset = offset + header;
+	packet->end = offset + total;
+	packet->identification = ip.identification;
+	packet->fragment_protocol = ip.protocol;
+	if (fragment & IPV4_OFFSET_MASK)
+		packet->fragment = FRAGMENT_FOLLOWER;
+	else if (fragment & IPV4_MORE_FRAGMENTS)
+		packet->fragment = FRAGMENT_FIRST;
+	return SIPDAM_REASON_NONE;
+}
+
+static __always_inline bool is_extension(__u8 next)
+{
+	switch (next) {
+	case NEXT_HOP_BY_HOP:
+	case NEXT_ROUTING:
+	case NEXT_FRAGMENT:
+	case NEXT_AUTHENTICATION:
+	case NEXT_DESTINATION:
+	case NEXT_MOBILITY:
+	case NEXT_HIP:
+	case NEXT_SHIM6:
+		return true;
+	}
+	return false;
+}
+
+static __always_inline __u32 extension_bytes(__u8 kind, __u8 length)
+{
+	if (kind == NEXT_FRAGMENT)
+		return IPV6_FRAGMENT_BYTES;
+	/* RFC 4302 section 2.2: the authentication header counts in words of four bytes, less two. */
+	return kind == NEXT_AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
+}
+
+struct ipv6_extension {
+	__u8 next;
+	__u8 length;
+	__be16 fragment;       /* of a fragment header, as the next field */
+	__be32 identification;
+};
+
+/*
+ * Follows the chain from packet->protocol at packet->transport_offset to UDP or TCP, or to a fragment that is not
+ * the first. A chain that is longer than eight headers, or that the packet's end cuts off, is malformed;
+ * in a first fragment the latter is merely cut. A function of its own so that the kernel verifies its
+ * loop apart.
+ */
+__noinline int packet_extensions(frame_t *frame, struct packet *packet)
+{
+	struct ipv6_extension header;
+	struct cursor cursor;
+	__u8 next;
+	int error;
+
+	if (!packet)
+		return SIPDAM_REASON_NOT_SIP;
+	next = packet->protocol;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	for (int i = 0; i <= IPV6_EXTENSIONS_MAX; i++) {
+		packet->protocol = next;
+		if (is_transport(next))
+			return SIPDAM_REASON_NONE;
+		if (!is_extension(next))
+			return SIPDAM_REASON_NOT_SIP;
+		if (i == IPV6_EXTENSIONS_MAX)
+			return SIPDAM_REASON_MALFORMED;
+		error = cursor_load(&cursor, packet->transport_offset, &header, sizeof(header));
+		if (error == CURSOR_TRUNCATED)
+			return SIPDAM_REASON_TRUNCATED;
+		if (error || packet->transport_offset + sizeof(header) > packet->end) {
+			packet->cut = packet->fragment == FRAGMENT_FIRST;
+			return packet->cut ? SIPDAM_REASON_NONE : SIPDAM_REASON_MALFORMED;
+		}
+		packet->transport_offset += extension_bytes(next, header.length);
+		if (next == NEXT_FRAGMENT) {
+			__u32 fragment = __builtin_bswap16(header.fragment);
+
+			packet->identification = header.identification;
+			packet->protocol = packet->fragment_protocol = header.next;
+			if (fragment & IPV6_OFFSET_MASK) {
+				packet->fragment = FRAGMENT_FOLLOWER;
+				return is_transport(header.next) || is_extension(header.next)
+					       ? SIPDAM_REASON_NONE
+					       : SIPDAM_REASON_NOT_SIP;
+			}
+			if (fragment & IPV6_MORE_FRAGMENTS)
+				packet->fragment = FRAGMENT_FIRST;
+		}
+		next = header.next;
+	}
+	return SIPDAM_REASON_MALFORMED;
+}
+
+struct ipv6_header {
+	__u8 version_class; /* version:4 | traffic class:4 */
+	__u8 flow[3];
+	__be16 payload_length;
+	__u8 next;
+	__u8 hops;
+	struct packet_address source;
+	struct packet_address destination;
+} __attribute__((packed));
+
+static __always_inline int packet_ipv6(frame_t *frame, const struct cursor *cursor, __u32 offset,
+				       struct packet *packet)
+{
+	struct ipv6_header ip;
+	int error = cursor_load(cursor, offset, &ip, IPV6_HEADER_BYTES);
+
+	if (error)
+		return reason_of_load(error, SIPDAM_REASON_NOT_SIP);
+	if (ip.version_class >> 4 != 6)
+		return SIPDAM_REASON_NOT_SIP;
+	packet->family = 6;
+	packet->source = ip.source;
+	packet->destination = ip.destination;
+	packet->transport_offset = offset + IPV6_HEADER_BYTES;
+	packet->end = packet->transport_offset + __builtin_bswap16(ip.payload_length);
+	/* A mapped source never comes from a host (RFC 4291 2.5.5.2); here it would pass for an IPv4 one. */
+	packet->lies = packet->end > cursor->length || is_mapped(&packet->source);
+	packet->protocol = ip.next;
+	return is_transport(ip.next) ? SIPDAM_REASON_NONE : packet_extensions(frame, packet);
+}
+
+/* Could this be a protected port? Most packets are sent on their way by this one test. */
+static __always_inline bool port_hinted(const struct sipdam_policy *policy, __u8 protocol, __u16 port)
+{
+	__u64 hint = policy->ports[SIPDAM_PORTS_UDP].hint;
+
+	if (protocol == IPPROTO_TCP)
+		hint = policy->ports[SIPDAM_PORTS_TCP].hint | policy->ports[SIPDAM_PORTS_TLS].hint |
+		       policy->ports[SIPDAM_PORTS_WS].hint | policy->ports[SIPDAM_PORTS_WSS].hint;
+	return hint >> (port & 63) & 1;
+}
+
+/* Which kind of protected port this is, or -1. A function of its own: its exits would multiply. */
+__noinline int port_kind(const struct sipdam_policy *policy, __u32 protocol, __u32 port)
+{
+	if (!policy || !port)
+		return -1;
+	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++) {
+		if ((kind == SIPDAM_PORTS_UDP) != (protocol == IPPROTO_UDP))
+			continue;
+		for (int i = 0; i < SIPDAM_PORTS_PER_KIND; i++)
+			if (policy->ports[kind].port[i] == port)
+				return kind;
+	}
+	return -1;
+}
+
+static __always_inline int packet_udp(const struct cursor *cursor, struct packet *packet)
+{
+	__u32 room = packet->end - packet->transport_offset;
+	__be16 field;
+	__u32 length;
+	int error = cursor_load(cursor, packet->transport_offset + PORTS_BYTES, &field, sizeof(field));
+
+	if (error == CURSOR_TRUNCATED)
+		return SIPDAM_REASON_TRUNCATED;
+	if (error || room < UDP_HEADER_BYTES) {
+		packet->cut = packet->fragment == FRAGMENT_FIRST;
+		return packet->cut ? SIPDAM_REASON_NONE : SIPDAM_REASON_MALFORMED;
+	}
+	length = __builtin_bswap16(field);
+	if (length < UDP_HEADER_BYTES || (length > room && packet->fragment == FRAGMENT_NONE))
+		return SIPDAM_REASON_MALFORMED;
+	packet->payload_whole = length <= room;
+	packet->payload_offset = packet->transport_offset + UDP_HEADER_BYTES;
+	packet->payload_length = (length < room ? length : room) - UDP_HEADER_BYTES;
+	return SIPDAM_REASON_NONE;
+}
+
+static __always_inline int packet_tcp(const struct cursor *cursor, struct packet *packet)
+{
+	__u32 room = packet->end - packet->transport_offset;
+	__u8 field[2]; /* data offset:4 | reserved:4, flags */
+	__u32 header;
+	int error = cursor_load(cursor, packet->transport_offset + 12, field, sizeof(field));
+
+	if (error == CURSOR_TRUNCATED)
+		return SIPDAM_REASON_TRUNCATED;
+	header = (field[0] >> 4) * 4;
+	if (error || room < TCP_HEADER_BYTES || (header >= TCP_HEADER_BYTES && room < header)) {
+		packet->cut = packet->fragment == FRAGMENT_FIRST;
+		return packet->cut ? SIPDAM_REASON_NONE : SIPDAM_REASON_MALFORMED;
+	}
+	if (header < TCP_HEADER_BYTES)
+		return SIPDAM_REASON_MALFORMED;
+	packet->tcp_flags = field[1];
+	packet->payload_whole = 0; /* a segment is a piece of a stream */
+	packet->payload_offset = packet->transport_offset + header;
+	packet->payload_length = room - header;
+	return SIPDAM_REASON_NONE;
+}
+
+/*
+ * What UDP and TCP say of their length. A function of its own so that the kernel forgets by which of the
+ * many ways through the headers a packet has come here.
+ */
+__noinline int packet_payload(frame_t *frame, struct packet *packet)
+{
+	struct cursor cursor;
+
+	if (!packet)
+		return SIPDAM_REASON_NOT_SIP;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	return packet->protocol == IPPROTO_UDP ? packet_udp(&cursor, packet) : packet_tcp(&cursor, packet);
+}
+
+/* Ports, and whether they are ours. */
+static __always_inline int packet_transport(frame_t *frame, const struct cursor *cursor,
+					    const struct sipdam_policy *policy, struct packet *packet)
+{
+	__be16 ports[2];
+	int error = cursor_load(cursor, packet->transport_offset, ports, PORTS_BYTES);
+	int kind;
+
+	if (error == CURSOR_TRUNCATED)
+		return SIPDAM_REASON_TRUNCATED;
+	if (packet->fragment == FRAGMENT_FIRST && !packet->lies &&
+	    (error || packet->transport_offset + PORTS_BYTES > packet->end)) {
+		packet->cut = 1;
+		return SIPDAM_REASON_NONE;
+	}
+	if (error)
+		return SIPDAM_REASON_NOT_SIP;
+	packet->port = __builtin_bswap16(ports[1]);
+	if (!port_hinted(policy, packet->protocol, packet->port))
+		return SIPDAM_REASON_NOT_SIP;
+	kind = port_kind(policy, packet->protocol, packet->port);
+	if (kind < 0)
+		return SIPDAM_REASON_NOT_SIP;
+	packet->port_kind = kind;
+	if (packet->lies || packet->transport_offset > packet->end)
+		return SIPDAM_REASON_MALFORMED;
+	return packet_payload(frame, packet);
+}
+
+/*
+ * Reads a frame. The packet must be zeroed but for present and length. Returns NONE when it is for a protected port, is a follower
+ * of one that may be, or is a first fragment too short to tell (packet->cut); else NOT_SIP, MALFORMED,
+ * or TRUNCATED in a replay.
+ */
+static __always_inline int packet_read(frame_t *frame, const struct sipdam_policy *policy,
+				       struct packet *packet)
+{
+	struct cursor opened = cursor_open(frame, packet->present, packet->length);
+	const struct cursor *cursor = &opened;
+	__u32 offset;
+	__be16 type;
+	int reason = packet_ethernet(cursor, &offset, &type);
+
+	if (reason)
+		return reason;
+	if (type == __builtin_bswap16(ETH_P_IP))
+		reason = packet_ipv4(cursor, offset, packet);
+	else if (type == __builtin_bswap16(ETH_P_IPV6))
+		reason = packet_ipv6(frame, cursor, offset, packet);
+	else
+		return SIPDAM_REASON_NOT_SIP;
+	if (reason || packet->cut)
+		return reason;
+	if (packet->fragment == FRAGMENT_FOLLOWER)
+		return packet->lies ? SIPDAM_REASON_MALFORMED : SIPDAM_REASON_NONE;
+	return packet_transport(frame, cursor, policy, packet);
+}
+
+#endif

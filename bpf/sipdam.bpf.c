@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The filter: a packet's way from the wire to its verdict, top to bottom. Each step answers with a
+ * reason, 0 while undecided; the first reason ends the way, and verdict() counts it once.
+ *
+ *   read        is it for a protected port at all, and is it a packet?
+ *   listed      allow, deny
+ *   inherited   fragments go the way of their first
+ *   classify    what the payload is
+ *   source      the buckets of the source
+ *   network     the bucket that unknown sources of a network share
+ *   pools       what all unknown sources share
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "clock.h"
+#include "cursor.h"
+#include "fragments.h"
+#include "lists.h"
+#include "packet.h"
+#include "sip.h"
+#include "sources.h"
+#include "verdict.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* A TCP segment costs one token for each started so many bytes. */
+#define TCP_TOKEN_BYTES 512
+
+/* Windows of CR and LF that are read through before a start-line: 1,536 bytes, an Ethernet frame. */
+#define BLANK_WINDOWS_MAX 24
+
+/* The one kind of word in the networks' table. */
+#define NETWORK_KIND 1
+
+/* All that is known of one packet. */
+struct run {
+	frame_t *frame;
+	const struct sipdam_policy *policy;
+	struct packet packet;
+	struct message message;
+	__u64 now;	   /* nanoseconds; 0 until the packet is for us */
+	__u32 policy_slot; /* which policy, and so which lists: read once */
+	__u32 tier;	   /* enum sipdam_tier */
+	int inherited;	   /* reason of the first fragment */
+};
+
+/* Bytes of the frame, over all buffers, and on the wire: they differ in a capture cut short. */
+static __always_inline void measure(frame_t *frame, struct packet *packet)
+{
+	struct sipdam_trial *handed_in = trial_record();
+
+	packet->present = bpf_xdp_get_buff_len(frame);
+	packet->length = packet->present;
+	if (handed_in && handed_in->wire_length > packet->present)
+		packet->length = handed_in->wire_length;
+}
+
+/* The policy in force for the whole way of this packet, and the lists that belong to it. */
+static __always_inline const struct sipdam_policy *policy_in_force(__u32 *slot)
+{
+	__u32 zero = 0;
+	__u32 *index = bpf_map_lookup_elem(&active, &zero);
+
+	*slot = index ? *index & 1 : 0;
+	return bpf_map_lookup_elem(&policy, slot);
+}
+
+/* Step 1. The protected addresses are asked last: most packets have been sent on by then. */
+static __always_inline int read(struct run *run)
+{
+	struct packet *packet = &run->packet;
+	int reason = packet_read(run->frame, run->policy, packet);
+
+	if (reason == SIPDAM_REASON_NOT_SIP || reason == SIPDAM_REASON_TRUNCATED)
+		return reason;
+	run->now = clock_now();
+	if (packet->family && run->policy->list_entries[SIPDAM_LIST_ADDRESSES] &&
+	    !list_has(run->policy_slot, SIPDAM_LIST_ADDRESSES, &packet->destination, run->now))
+		return SIPDAM_REASON_NOT_SIP;
+	if (reason) {
+		run->message.class = SIPDAM_CLASS_MALFORMED;
+		return reason;
+	}
+	if (packet->fragment == FRAGMENT_FOLLOWER) {
+		/* A follower has no ports: that it is not for us is known from its first alone. */
+		run->inherited = fragment_follows(packet, run->now);
+		if (run->inherited == SIPDAM_REASON_NOT_SIP)
+			return SIPDAM_REASON_NOT_SIP;
+	}
+	return SIPDAM_REASON_NONE;
+}
+
+/* Step 2. */
+static __always_inline int listed(struct run *run)
+{
+	const struct sipdam_policy *policy = run->policy;
+	const struct packet_address *source = &run->packet.source;
+
+	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
+	    list_has(run->policy_slot, SIPDAM_LIST_ALLOW, source, run->now)) {
+		run->tier = SIPDAM_TIER_ALLOWED;
+		return SIPDAM_REASON_NONE;
+	}
+	if (policy->list_entries[SIPDAM_LIST_DENY] &&
+	    list_has(run->policy_slot, SIPDAM_LIST_DENY, source, run->now))
+		return SIPDAM_REASON_DENIED;
+	return SIPDAM_REASON_NONE;
+}
+
+/* CRs and LFs at the beginning of the window `skip` bytes into the payload. */
+__noinline __u32 blank_in_window(frame_t *frame, const struct packet *packet, __u32 skip)
+{
+	struct window window;
+	struct cursor cursor;
+
+	if (!packet || skip >= packet->payload_length)
+		return 0;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	cursor_window(&cursor, packet->payload_offset + skip, packet->payload_length - skip, &window);
+	return window_blank(&window);
+}
+
+/* Length of the CRs and LFs a payload begins with (RFC 3261 7.5), up to BLANK_WINDOWS_MAX windows. */
+__noinline __u32 blank_bytes(frame_t *frame, const struct packet *packet)
+{
+	__u32 blank = 0;
+
+	for (int i = 0; i < BLANK_WINDOWS_MAX; i++) {
+		__u32 found = blank_in_window(frame, packet, blank);
+
+		blank += found;
+		if (found != WINDOW_BYTES)
+			break;
+	}
+	return blank;
+}
+
+/*
+ * What the payload is from byte `skip` on, as a SIP_MESSAGE; SIP_CUT where what is present decides
+ * nothing, SIP_BLANK where CR or LF come first. A function of its own so that the kernel follows one
+ * packet of unknown class from here on, and not one of each class.
+ */
+__noinline __u32 message_at(frame_t *frame, const struct packet *packet, __u32 skip)
+{
+	struct window window;
+	struct cursor cursor;
+	__u32 length;
+
+	if (!packet || skip > packet->payload_length)
+		return SIP_MALFORMED;
+	length = packet->payload_length - skip;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	cursor_window(&cursor, packet->payload_offset + skip, length, &window);
+	if (window.length && is_blank(window.word[0]))
+		return SIP_BLANK;
+	if (is_stun(&window, length))
+		return SIP_KEEPALIVE;
+	if (length > WINDOW_BYTES)
+		length = WINDOW_BYTES;
+	return sip_classify(&window, !packet->payload_whole || window.length < length);
+}
+
+static __always_inline __u32 payload_message(struct run *run)
+{
+	const struct packet *packet = &run->packet;
+	__u32 message, blank;
+
+	if (packet->payload_whole && packet->payload_length <= SIP_KEEPALIVE_BYTES)
+		return SIP_KEEPALIVE;
+	message = message_at(run->frame, packet, 0);
+	if (message != SIP_BLANK)
+		return message;
+	blank = blank_bytes(run->frame, packet);
+	if (blank >= packet->payload_length)
+		return packet->payload_whole ? SIP_KEEPALIVE : SIP_CUT;
+	message = message_at(run->frame, packet, blank);
+	return message == SIP_BLANK ? SIP_MALFORMED : message;
+}
+
+static __always_inline __u32 tcp_tokens(__u32 bytes)
+{
+	return (bytes + TCP_TOKEN_BYTES - 1) / TCP_TOKEN_BYTES;
+}
+
+/* Does the capture lack bytes of the payload? */
+static __always_inline bool is_short(const struct packet *packet)
+{
+	return packet->payload_offset + packet->payload_length > packet->present;
+}
+
+/*
+ * A segment: the opening of a connection, the beginning of a message on a port of clear SIP, or
+ * something in between, which costs by its size and at least one token (or bare ACKs would be free).
+ */
+static __always_inline int classify_tcp(struct run *run)
+{
+	const struct packet *packet = &run->packet;
+	struct message *message = &run->message;
+	__u32 started = tcp_tokens(packet->payload_length);
+	__u32 found = SIP_MALFORMED;
+
+	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		message->class = SIPDAM_CLASS_TCP_SYN;
+		message->data_tokens = started;
+		return SIPDAM_REASON_NONE;
+	}
+	if (packet->port_kind == SIPDAM_PORTS_TCP && packet->payload_length)
+		found = payload_message(run);
+	if (SIP_METHOD(found)) {
+		message->class = SIP_CLASS(found);
+		message->method = SIP_METHOD(found);
+		message->status = SIP_STATUS(found);
+		message->data_tokens = started - 1;
+		return SIPDAM_REASON_NONE;
+	}
+	if (found == SIP_CUT && is_short(packet))
+		return SIPDAM_REASON_TRUNCATED;
+	message->class = SIPDAM_CLASS_TCP_DATA;
+	message->tokens = started ? started : 1;
+	return SIPDAM_REASON_NONE;
+}
+
+static __always_inline int classify_udp(struct run *run)
+{
+	const struct packet *packet = &run->packet;
+	struct message *message = &run->message;
+	__u32 found = payload_message(run);
+
+	if (found == SIP_CUT) {
+		message->class = SIPDAM_CLASS_FRAGMENT;
+		return is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
+	}
+	message->class = SIP_CLASS(found);
+	message->method = SIP_METHOD(found);
+	message->status = SIP_STATUS(found);
+	return SIPDAM_REASON_NONE;
+}
+
+/*
+ * Step 5, read before step 2 so that denied packets have their labels in the counters: it changes no
+ * state and costs 3 ns. Returns TRUNCATED where a capture holds too little, to be said at its turn.
+ */
+static __always_inline int classify(struct run *run)
+{
+	const struct packet *packet = &run->packet;
+
+	run->message.tokens = 1;
+	if (packet->fragment == FRAGMENT_FOLLOWER || packet->cut) {
+		run->message.class = SIPDAM_CLASS_FRAGMENT;
+		return SIPDAM_REASON_NONE;
+	}
+	return packet->protocol == IPPROTO_TCP ? classify_tcp(run) : classify_udp(run);
+}
+
+static __always_inline bool is_network_class(__u32 class)
+{
+#define X(name, number, label, network) | (__u32)(network) << (number)
+	return (0 SIPDAM_CLASSES(X)) >> (class & (SIPDAM_CLASSES_MAX - 1)) & 1;
+#undef X
+}
+
+static __always_inline struct demand demand_of(const struct run *run, const struct sipdam_mask *masks, __u32 kind,
+					       __u32 n)
+{
+	return (struct demand){
+		.hash = masked_hash(&run->packet.source, &masks[family_index(&run->packet)]),
+		.now = run->now >> SIPDAM_TICK_SHIFT,
+		.horizon = run->policy->horizon,
+		.kind = kind,
+		.n = n,
+	};
+}
+
+/* Step 6: the source's own buckets, of the class and, for large segments, of tcp_data: both or none. */
+static __always_inline bool source_admits(const struct run *run)
+{
+	const struct message *message = &run->message;
+	const struct sipdam_limit *limits = run->policy->limits[run->tier & (SIPDAM_TIERS - 1)];
+	const struct sipdam_limit *limit = &limits[message->class & (SIPDAM_CLASSES_MAX - 1)];
+	const struct sipdam_limit *data = &limits[SIPDAM_CLASS_TCP_DATA];
+	struct demand demand;
+
+	if (limit_is_unlimited(limit) && !message->data_tokens)
+		return true;
+	demand = demand_of(run, run->policy->source_mask, message->class, message->tokens);
+	if (!message->data_tokens || limit_is_unlimited(data))
+		return limit_is_unlimited(limit) || source_takes(limit, &demand);
+	demand.kind = SIPDAM_CLASS_TCP_DATA;
+	demand.n = message->data_tokens;
+	if (!source_would_take(data, &demand))
+		return false;
+	demand.kind = message->class;
+	demand.n = message->tokens;
+	if (!limit_is_unlimited(limit) && !source_takes(limit, &demand))
+		return false;
+	demand.kind = SIPDAM_CLASS_TCP_DATA;
+	demand.n = message->data_tokens;
+	return source_takes(data, &demand);
+}
+
+static __always_inline bool network_admits(const struct run *run)
+{
+	const struct sipdam_limit *limit = &run->policy->network;
+	struct demand demand;
+
+	if (!is_network_class(run->message.class) || limit_is_unlimited(limit))
+		return true;
+	demand = demand_of(run, run->policy->network_mask, NETWORK_KIND, 1);
+	return network_takes(limit, &demand);
+}
+
+static __always_inline struct sipdam_pool *pool_of(__u32 class)
+{
+	return bpf_map_lookup_elem(&pools, &class);
+}
+
+/* True when the class's pool admits n; with commit set it takes them. */
+static __always_inline bool pool_admits(const struct run *run, __u32 class, __u32 n, bool commit)
+{
+	const struct sipdam_limit *limit = &run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)];
+	struct sipdam_pool *pool = pool_of(class);
+	__u64 now = run->now >> SIPDAM_TICK_SHIFT;
+	int answer;
+
+	if (!n || !pool || limit_is_unlimited(limit))
+		return true;
+	if (!commit)
+		return pool_conforms(pool, now, limit, n);
+	answer = pool_take(pool, now, limit, n);
+	if (answer == BUCKET_CONTENDED)
+		count_table_event(SIPDAM_TABLE_CONTENDED);
+	return answer == BUCKET_ADMITS;
+}
+
+/* Step 7, second half; as with sources, both buckets or none. */
+static __always_inline bool pools_admit(const struct run *run)
+{
+	const struct message *message = &run->message;
+
+	return pool_admits(run, SIPDAM_CLASS_TCP_DATA, message->data_tokens, false) &&
+	       pool_admits(run, message->class, message->tokens, true) &&
+	       pool_admits(run, SIPDAM_CLASS_TCP_DATA, message->data_tokens, true);
+}
+
+/* The whole way, from the first header to a reason. */
+static __always_inline int judge(struct run *run)
+{
+	int reason = read(run);
+	int unread;
+
+	if (reason)
+		return reason;
+	unread = classify(run);
+	reason = listed(run);
+	if (reason)
+		return reason;
+	if (run->inherited)
+		return run->inherited;
+	if (unread)
+		return unread;
+	if (!source_admits(run))
+		return run->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
+								   : SIPDAM_REASON_SOURCE_RATE;
+	if (run->tier == SIPDAM_TIER_ALLOWED)
+		return SIPDAM_REASON_ALLOWED;
+	if (!network_admits(run))
+		return SIPDAM_REASON_NETWORK_RATE;
+	return pools_admit(run) ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_POOL_RATE;
+}
+
+SEC("xdp.frags")
+int sipdam_filter(struct xdp_md *context)
+{
+	struct run run = {};
+	int reason;
+
+	run.frame = context;
+	measure(context, &run.packet);
+	run.policy = policy_in_force(&run.policy_slot);
+	if (!run.policy)
+		return XDP_PASS;
+	reason = judge(&run);
+	if (run.packet.fragment == FRAGMENT_FIRST && run.packet.family)
+		fragment_remember(&run.packet, reason, run.now ? run.now : clock_now());
+	return verdict(context, reason, run.policy, &run.packet, &run.message, run.packet.length);
+}

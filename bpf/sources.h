@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From an address to its buckets: the keyed hash, and the lines of the source and network tables.
+ */
+#ifndef SOURCES_H
+#define SOURCES_H
+
+#include "bucket.h"
+#include "maps.h"
+#include "packet.h"
+
+/*
+ * Keyed mix of two words into 64 bits: secrets are added before and between multiplications by odd
+ * secrets, so that neither equal lines nor equal tags can be computed from outside. Not a cryptographic
+ * hash: it costs 3 ns, a SipHash ten times that.
+ */
+static __always_inline __u64 keyed_hash(__u64 high, __u64 low)
+{
+	__u64 hash = (low ^ secret.word[0]) * (secret.word[2] | 1);
+
+	hash ^= hash >> 32;
+	hash = (hash + (high ^ secret.word[1])) * (secret.word[3] | 1);
+	hash ^= hash >> 29;
+	hash = (hash ^ secret.word[1]) * (secret.word[2] | 1);
+	return hash ^ hash >> 32;
+}
+
+static __always_inline __u32 family_index(const struct packet *packet)
+{
+	return packet->family == 6 ? SIPDAM_FAMILY_IPV6 : SIPDAM_FAMILY_IPV4;
+}
+
+static __always_inline __u64 masked_hash(const struct packet_address *address, const struct sipdam_mask *mask)
+{
+	return keyed_hash(address->high & mask->high, address->low & mask->low);
+}
+
+static __always_inline struct sipdam_line *source_line(__u64 hash)
+{
+	__u32 index = (__u32)hash & source_mask;
+
+	return bpf_map_lookup_elem(&sources, &index);
+}
+
+static __always_inline struct sipdam_line *network_line(__u64 hash)
+{
+	__u32 index = (__u32)hash & network_mask;
+
+	return bpf_map_lookup_elem(&networks, &index);
+}
+
+static __always_inline void count_table_event(__u32 event)
+{
+	__u64 *count = bpf_map_lookup_elem(&table_events, &event);
+
+	if (count)
+		(*count)++;
+}
+
+/* A bucket to be asked for n packets. */
+struct demand {
+	__u64 hash;    /* of the source or network */
+	__u64 now;     /* ticks */
+	__u64 horizon; /* ticks */
+	__u32 kind;    /* low bits of the tag */
+	__u32 n;
+};
+
+/* Takes from a line; what is odd about it is counted. True when n packets are admitted. */
+static __always_inline int line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
+				       const struct demand *demand, __u32 displaced_event)
+{
+	bool displaced = false;
+	int answer = line_take(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon, limit,
+			       demand->n, &displaced);
+
+	if (displaced)
+		count_table_event(displaced_event);
+	if (answer == BUCKET_CONTENDED)
+		count_table_event(SIPDAM_TABLE_CONTENDED);
+	return answer == BUCKET_ADMITS;
+}
+
+/*
+ * The three questions to the tables: 1 for admitted, 0 for refused. Functions of their own, so that the
+ * kernel verifies the search of a line once and not for every way that leads here.
+ */
+__noinline int source_takes(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line = source_line(demand ? demand->hash : 0);
+
+	if (!line || !limit || !demand)
+		return 1;
+	return line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED);
+}
+
+__noinline int source_would_take(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line = source_line(demand ? demand->hash : 0);
+
+	if (!line || !limit || !demand)
+		return 1;
+	return line_conforms(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon, limit,
+			     demand->n);
+}
+
+__noinline int network_takes(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line = network_line(demand ? demand->hash : 0);
+
+	if (!line || !limit || !demand)
+		return 1;
+	return line_admits(line, limit, demand, SIPDAM_TABLE_NETWORK_DISPLACED);
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The policy: every number that the operator can set, as the program reads it. Two slots of it lie in
+ * a map; a change is written to the idle slot and takes effect by one store of the active index.
+ * It carries what was configured and what is derived from it, so that one map value tells all.
+ */
+#ifndef SIPDAM_POLICY_H
+#define SIPDAM_POLICY_H
+
+#include <linux/types.h>
+
+#include "message.h"
+
+/*
+ * Arrival times in source and network words count ticks of 64 ns in 44 bits: they wrap after 13 days,
+ * and every round rate (1, 2, 5, 10, 50, 200, 1000, 5000 a second...) is a whole number of ticks.
+ * Pools count the same ticks in 64 bits.
+ */
+#define SIPDAM_TICK_SHIFT 6
+#define SIPDAM_TICKS_PER_SECOND 15625000ULL
+#define SIPDAM_TAT_BITS 44
+
+/* Rates are stored in millionths of a packet a second. */
+#define SIPDAM_RATE_UNIT 1000000ULL
+
+/* Longest time a bucket may take to refill: far below half of the 44-bit range. */
+#define SIPDAM_DEPTH_MAX (3ULL * 86400 * SIPDAM_TICKS_PER_SECOND)
+
+/* A token bucket in GCRA terms. A packet of cost n conforms iff ahead + n * interval <= depth. */
+struct sipdam_limit {
+	__u64 interval;	  /* ticks a packet; 0: unlimited */
+	__u64 depth;	  /* burst * interval, ticks; 0 with interval != 0: admits nothing */
+	__u64 rate;	  /* as configured: millionths of a packet a second */
+	__u32 burst;	  /* as configured: packets */
+	__u32 unlimited;  /* as configured: 1 for the word "unlimited" */
+};
+_Static_assert(sizeof(struct sipdam_limit) == 32, "struct sipdam_limit");
+
+enum sipdam_tier {
+	SIPDAM_TIER_UNKNOWN = 0,
+	SIPDAM_TIER_PEER = 1,
+	SIPDAM_TIER_TRUSTED = 2,
+	SIPDAM_TIER_ALLOWED = 3,
+};
+#define SIPDAM_TIERS 4
+
+enum sipdam_port_kind {
+	SIPDAM_PORTS_UDP = 0,
+	SIPDAM_PORTS_TCP = 1,
+	SIPDAM_PORTS_TLS = 2,
+	SIPDAM_PORTS_WS = 3,
+	SIPDAM_PORTS_WSS = 4,
+};
+#define SIPDAM_PORT_KINDS 5
+#define SIPDAM_PORTS_PER_KIND 16
+
+struct sipdam_ports {
+	__u64 hint;				/* bit (port & 63) of every port below: most packets end here */
+	__u16 port[SIPDAM_PORTS_PER_KIND];	/* host byte order; unused entries repeat entry 0 */
+	__u32 count;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct sipdam_ports) == 48, "struct sipdam_ports");
+
+/* 128-bit masks as two words in network byte order; IPv4 counts as ::ffff:a.b.c.d. */
+struct sipdam_mask {
+	__u64 high;
+	__u64 low;
+};
+
+enum sipdam_list {
+	SIPDAM_LIST_ALLOW = 0,
+	SIPDAM_LIST_DENY = 1,
+	SIPDAM_LIST_ADDRESSES = 2, /* protected destinations */
+};
+#define SIPDAM_LISTS 3
+
+enum sipdam_origin {
+	SIPDAM_ORIGIN_DEFAULT = 0,
+	SIPDAM_ORIGIN_FILE = 1,
+	SIPDAM_ORIGIN_SET = 2,
+};
+
+#define SIPDAM_FIELDS_MAX 192
+
+#define SIPDAM_FAMILY_IPV4 0
+#define SIPDAM_FAMILY_IPV6 1
+#define SIPDAM_FAMILIES 2
+
+struct sipdam_policy {
+	__u32 monitor;				/* 1: count what would be dropped, drop nothing */
+	__u32 list_entries[SIPDAM_LISTS];	/* 0: the program does not look the list up */
+	__u64 horizon;				/* ticks; an arrival time further ahead is an old word */
+	struct sipdam_ports ports[SIPDAM_PORT_KINDS];
+	struct sipdam_mask source_mask[SIPDAM_FAMILIES];
+	struct sipdam_mask network_mask[SIPDAM_FAMILIES];
+	struct sipdam_limit limits[SIPDAM_TIERS][SIPDAM_CLASSES_MAX]; /* by enum sipdam_class */
+	struct sipdam_limit network;
+	struct sipdam_limit pool[SIPDAM_CLASSES_MAX];
+
+	/* What follows is the configuration of stages that this program may not have yet, and the
+	 * configured form of what is derived above. */
+	__u32 source_prefix[SIPDAM_FAMILIES];	/* bits */
+	__u32 network_prefix[SIPDAM_FAMILIES];	/* bits */
+	__u64 sources;				/* lines of the source table */
+	__u64 verify_min, verify_max, verify_hold; /* nanoseconds */
+	__u64 trust_ttl;			/* nanoseconds */
+	__u64 ban_within, ban_for, ban_max;	/* nanoseconds */
+	__u32 ban_drops, ban_failures;
+	__u32 verify_enabled, trust_learn, ban_enabled;
+	__u32 tls_min_version;			/* 0, 0x0303, 0x0304 */
+	__u64 reflection_rate, reflection_burst; /* bytes a second, bytes */
+	__u8 origin[SIPDAM_FIELDS_MAX];		/* enum sipdam_origin by number of the field */
+};
+
+#endif

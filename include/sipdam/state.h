@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the program keeps: table lines, counters, list entries, and the few words that tell user space
+ * what it is looking at.
+ */
+#ifndef SIPDAM_STATE_H
+#define SIPDAM_STATE_H
+
+#include <linux/types.h>
+
+#include "message.h"
+#include "policy.h"
+#include "reason.h"
+
+/* Changes with every change of a pinned map's key, value or meaning. */
+#define SIPDAM_LAYOUT 1
+
+#define SIPDAM_BPFFS "/sys/fs/bpf"
+#define SIPDAM_PIN_DIR "sipdam" /* below the bpffs */
+
+/*
+ * One cache line of a set-associative table. Sources and networks: word = tag:20 | arrival time:44,
+ * tag = source:16 | kind:4, where the kind is the class (sources) or 1 (networks). Fragments: see
+ * bpf/fragments.h. A word of 0 is free.
+ */
+#define SIPDAM_WAYS 8
+struct sipdam_line {
+	__u64 word[SIPDAM_WAYS];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct sipdam_line) == 64, "one cache line");
+
+/* A pool's arrival time alone in its cache line, so that pools do not share one. */
+struct sipdam_pool {
+	__u64 tat; /* ticks, 64 bits */
+	__u64 pad[7];
+};
+_Static_assert(sizeof(struct sipdam_pool) == 64, "one cache line");
+
+struct sipdam_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+#define SIPDAM_INTERFACES_MAX 16
+
+/* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
+struct sipdam_counters {
+	struct sipdam_count reason[2][SIPDAM_REASONS_MAX];
+	struct sipdam_count method[SIPDAM_TRANSPORTS][SIPDAM_VERDICTS][SIPDAM_METHODS_MAX];
+	struct sipdam_count class[SIPDAM_VERDICTS][SIPDAM_CLASSES_MAX];
+};
+
+/* Interfaces in the order of their counters; an index of 0 is a free slot. */
+struct sipdam_interfaces {
+	__u32 ifindex[SIPDAM_INTERFACES_MAX];
+};
+
+/* Per CPU: what happened to full tables. */
+enum sipdam_table_event {
+	SIPDAM_TABLE_SOURCE_DISPLACED = 0,  /* a source word still in the future was replaced */
+	SIPDAM_TABLE_NETWORK_DISPLACED = 1, /* a network word still in the future was replaced */
+	SIPDAM_TABLE_FRAGMENT_DISPLACED = 2, /* a fragment verdict still valid was replaced */
+	SIPDAM_TABLE_CONTENDED = 3,	    /* a bucket was refused because other CPUs took it first, twice */
+};
+#define SIPDAM_TABLE_EVENTS 8
+
+/* Key of the prefix lists: bits counted over 128, IPv4 as ::ffff:a.b.c.d (so /24 is 120). */
+struct sipdam_prefix {
+	__u32 bits;
+	__u8 address[16]; /* network byte order */
+};
+_Static_assert(sizeof(struct sipdam_prefix) == 20, "struct sipdam_prefix");
+
+/* Whence an entry comes: an entry stays while one origin is left. */
+#define SIPDAM_ENTRY_CONFIG 1u	   /* the configuration */
+#define SIPDAM_ENTRY_MANUAL 2u	   /* the command line */
+#define SIPDAM_ENTRY_FEED(n) (4u << (n)) /* an imported feed, by number */
+#define SIPDAM_FEEDS_MAX 24
+
+struct sipdam_entry {
+	__u64 expires; /* CLOCK_MONOTONIC nanoseconds; 0: never */
+	__u32 origins; /* SIPDAM_ENTRY_* */
+	__u32 bits;    /* of the key, to look for a shorter prefix when this one has expired */
+};
+
+/* One record that tells user space what is pinned here; written once when the maps are made. */
+struct sipdam_meta {
+	__u32 layout;
+	__u32 reserved;
+	__u64 created;		     /* CLOCK_REALTIME seconds */
+	__u64 sources;		     /* lines of the source table */
+	char version[32];	     /* of the tool that made it */
+	char config[256];	     /* path of the configuration file, empty: defaults */
+	char feeds[SIPDAM_FEEDS_MAX][64]; /* names of imported feeds: list label, ':', file name; empty: free */
+};
+
+/* Keys of the hash that finds a source's line. */
+struct sipdam_secret {
+	__u64 word[4];
+};
+
+/* Replay and tests: what the clock reads and how long the packet was on the wire, and what came of it. */
+struct sipdam_trial {
+	__u64 now;	  /* in: nanoseconds */
+	__u32 wire_length; /* in: bytes from the Ethernet header on; 0: as handed in */
+	__u32 interface;  /* in: slot of the counters */
+	__u8 reason;	  /* out: enum sipdam_reason */
+	__u8 method;	  /* out: enum sipdam_method */
+	__u8 class;	  /* out: enum sipdam_class */
+	__u8 transport;	  /* out: enum sipdam_transport */
+	__u8 dropped;	  /* out: 1 if the packet was dropped (never in monitor mode) */
+	__u8 family;	  /* out: 4, 6, 0 for neither */
+	__u16 status;	  /* out: of a response, else 0 */
+	__u8 source[16];  /* out: IPv4 as ::ffff:a.b.c.d; valid if family is not 0 */
+};
+_Static_assert(sizeof(struct sipdam_trial) == 40, "struct sipdam_trial");
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `sipdam attach IFACE...`: loads the filter, or takes over from the one that runs, and attaches it.
+ * Either all interfaces named are attached at the end or those that this command attached are not.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "filter.h"
+#include "pins.h"
+#include "live.h"
+
+struct arguments {
+	const char *interface[SIPDAM_INTERFACES_MAX];
+	size_t interfaces;
+	const char *config;
+	enum filter_mode mode;
+	bool monitor;
+};
+
+#define _cleanup_settings_ __attribute__((cleanup(settings_free)))
+
+static enum filter_mode parse_mode(const char *text, struct argp_state *state)
+{
+	if (!strcmp(text, "auto"))
+		return FILTER_MODE_AUTO;
+	if (!strcmp(text, "native"))
+		return FILTER_MODE_NATIVE;
+	if (strcmp(text, "generic"))
+		argp_error(state, "--mode is auto, native or generic, not \"%s\"", text);
+	return FILTER_MODE_GENERIC;
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	struct arguments *arguments = state->input;
+
+	switch (key) {
+	case 'c':
+		arguments->config = argument;
+		return 0;
+	case 'm':
+		arguments->mode = parse_mode(argument, state);
+		return 0;
+	case 'n':
+		arguments->monitor = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (arguments->interfaces == SIPDAM_INTERFACES_MAX)
+			argp_error(state, "at most %d interfaces", SIPDAM_INTERFACES_MAX);
+		arguments->interface[arguments->interfaces++] = argument;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "no interface given: `ip link` lists those there are");
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{"config", 'c', "FILE", 0, "Configuration (default: " SETTINGS_PATH " if it exists, else built in)", 0},
+	{"mode", 'm', "MODE", 0, "auto (default), native, or generic", 0},
+	{"monitor", 'n', NULL, 0, "Count what would be dropped, drop nothing", 0},
+	{0},
+};
+
+static const struct argp parser = {
+	.options = options,
+	.parser = parse_option,
+	.args_doc = "IFACE...",
+	.doc = "Attaches the filter to network interfaces: one policy and one table of sources for all. Where it "
+	       "is attached already it is replaced by this version, without a packet unprotected and without "
+	       "losing what it has learned; the policy in force stays unless --config names another.\v"
+	       "Examples:\n"
+	       "  sipdam attach eth0 --monitor   see first what it would do\n"
+	       "  sipdam set mode=enforce        then let it\n"
+	       "  sipdam attach eth0 eth1 --config sipdam.yaml\n\n"
+	       "Put your trunks into the allow list first: `sipdam allow add 192.0.2.10`.",
+};
+
+/* The file to read, as an absolute path so that `reload` finds it from anywhere; "" for none. */
+static int find_config(const char *given, char path[PATH_MAX], struct problem *problem)
+{
+	path[0] = '\0';
+	if (!given && access(SETTINGS_PATH, F_OK))
+		return 0;
+	if (!realpath(given ? given : SETTINGS_PATH, path))
+		return problem_set(problem, -EINVAL, "reading the configuration %s: %s", given, strerror(errno));
+	return 0;
+}
+
+static int read_settings(const struct arguments *arguments, bool running, struct settings *settings,
+			 char path[PATH_MAX], struct problem *problem)
+{
+	int error;
+
+	if (running && !arguments->config) {
+		path[0] = '\0';
+		settings_free(settings);
+		error = live_policy(&settings->policy, problem);
+	} else {
+		error = find_config(arguments->config, path, problem);
+		if (!error && path[0])
+			error = settings_load(settings, path, problem);
+	}
+	for (int list = 0; list < SIPDAM_LISTS; list++)
+		settings->list_given[list] = !running || arguments->config;
+	if (!error && arguments->monitor)
+		error = settings_assign(settings, "mode=monitor", problem);
+	return error ? error : settings_finish(settings, problem);
+}
+
+/* Back to what was before this command: nothing if nothing was, else without the new interfaces. */
+static void undo(const struct arguments *arguments, const bool fresh[], bool running)
+{
+	for (size_t i = 0; i < arguments->interfaces; i++)
+		if (fresh[i])
+			filter_detach(arguments->interface[i], NULL);
+	if (!running)
+		pins_remove(NULL);
+}
+
+static int attach_all(const struct arguments *arguments, enum filter_mode modes[], bool fresh[],
+		      struct problem *problem)
+{
+	for (size_t i = 0; i < arguments->interfaces; i++) {
+		int error;
+
+		modes[i] = arguments->mode;
+		error = filter_attach(arguments->interface[i], &modes[i], &fresh[i], problem);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static void report(const struct arguments *arguments, const enum filter_mode modes[], const bool fresh[],
+		   const struct settings *settings)
+{
+	for (size_t i = 0; i < arguments->interfaces; i++) {
+		const char *note = "";
+
+		if (fresh[i] && modes[i] == FILTER_MODE_GENERIC && arguments->mode == FILTER_MODE_AUTO)
+			note = ": its driver has no native XDP, so packets cost more";
+		printf("%s: %s, %s%s\n", arguments->interface[i], fresh[i] ? "attached" : "replaced in place",
+		       filter_mode_name(modes[i]), note);
+	}
+	if (settings->policy.monitor)
+		printf("monitor mode: nothing is dropped; `sipdam set mode=enforce` ends it\n");
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	struct arguments arguments = {.mode = FILTER_MODE_AUTO};
+	enum filter_mode modes[SIPDAM_INTERFACES_MAX];
+	bool fresh[SIPDAM_INTERFACES_MAX] = {0};
+	_cleanup_settings_ struct settings settings = {};
+	_cleanup_close_ int lock = -1;
+	struct problem problem = {0};
+	char path[PATH_MAX];
+	bool running;
+	int error;
+
+	if (command_parse(&parser, argc, argv, &arguments))
+		return EXIT_USAGE;
+	for (size_t i = 0; i < arguments.interfaces; i++)
+		if ((error = filter_check_interface(arguments.interface[i], &problem)))
+			return command_fail("attach", error, &problem);
+	if ((error = filter_check_privilege(&problem)) || (lock = error = pins_lock(true, &problem)) < 0)
+		return command_fail("attach", error, &problem);
+	error = pins_check(NULL, &problem);
+	running = !error;
+	settings_default(&settings);
+	if (error == -ENOENT || !error)
+		error = read_settings(&arguments, running, &settings, path, &problem);
+	if (!error)
+		error = filter_install(&settings, path, running && !arguments.config && !arguments.monitor, &problem);
+	if (!error)
+		error = attach_all(&arguments, modes, fresh, &problem);
+	if (error) {
+		if (error != -EPROTO)
+			undo(&arguments, fresh, running);
+		return command_fail("attach", error, &problem);
+	}
+	report(&arguments, modes, fresh, &settings);
+	return EXIT_DONE;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `sipdam status`: what is attached and how, what is in force, and what fills up. */
+#include <argp.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "live.h"
+#include "snapshot.h"
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	bool *json = state->input;
+
+	switch (key) {
+	case 'j':
+		*json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected argument \"%s\"", argument);
+		return EINVAL;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{"json", 'j', NULL, 0, "Print one JSON object", 0},
+	{0},
+};
+
+static const struct argp parser = {
+	.options = options,
+	.parser = parse_option,
+	.doc = "What is attached and how, what is in force, how full the lists are and whether tables overflow.",
+};
+
+static json_t *status_json(const struct snapshot *snapshot)
+{
+	json_t *interfaces = json_array(), *lists = json_object(), *displaced;
+
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		json_array_append_new(interfaces, json_pack("{s:s, s:s}", "name", snapshot->interface[i].name, "mode",
+							    snapshot->interface[i].mode));
+	for (int list = 0; list < SIPDAM_LISTS; list++)
+		json_object_set_new(lists, live_list_name(list), json_integer(snapshot->policy.list_entries[list]));
+	displaced = json_pack("{s:I, s:I, s:I}", "sources",
+			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
+			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
+			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
+	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "mode",
+			 snapshot->policy.monitor ? "monitor" : "enforce", "config", snapshot->meta.config, "since",
+			 (json_int_t)snapshot->meta.created, "version", snapshot->meta.version, "sources",
+			 (json_int_t)snapshot->meta.sources, "lists", lists, "displaced", displaced);
+}
+
+static int print_json(const struct snapshot *snapshot)
+{
+	json_t *object = status_json(snapshot);
+	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
+
+	json_decref(object);
+	printf("\n");
+	return error;
+}
+
+static void print_ports(const struct sipdam_policy *policy)
+{
+	static const char *const names[SIPDAM_PORT_KINDS] = {"udp", "tcp", "tls", "ws", "wss"};
+
+	printf("Ports       ");
+	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++)
+		for (__u32 i = 0; i < policy->ports[kind].count; i++)
+			printf("%s%s %u", kind || i ? "  " : "", names[kind], policy->ports[kind].port[i]);
+	printf("\n");
+}
+
+static void print_tables(const struct snapshot *snapshot)
+{
+	const __u64 *events = snapshot->table_events;
+
+	printf("Tables      %llu lines of sources; live entries replaced: %llu sources,\n"
+	       "            %llu networks, %llu fragments\n",
+	       (unsigned long long)snapshot->meta.sources,
+	       (unsigned long long)events[SIPDAM_TABLE_SOURCE_DISPLACED],
+	       (unsigned long long)events[SIPDAM_TABLE_NETWORK_DISPLACED],
+	       (unsigned long long)events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
+	if (events[SIPDAM_TABLE_SOURCE_DISPLACED])
+		printf("            The source table was too small at times: raise `sources` and reload.\n");
+}
+
+static void print_text(const struct snapshot *snapshot)
+{
+	const struct sipdam_policy *policy = &snapshot->policy;
+	time_t created = snapshot->meta.created;
+	char since[32];
+
+	strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime(&created));
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		printf("%-11s %s\n", snapshot->interface[i].name, snapshot->interface[i].mode);
+	printf("Mode        %s\n",
+	       policy->monitor ? "monitor: counts what would be dropped, drops nothing" : "enforce");
+	printf("Since       %s, by version %s\n", since, snapshot->meta.version);
+	printf("Config      %s\n", snapshot->meta.config[0] ? snapshot->meta.config : "built-in defaults");
+	print_ports(policy);
+	printf("Lists       allow %u, deny %u, protected addresses %s%.0u\n",
+	       policy->list_entries[SIPDAM_LIST_ALLOW], policy->list_entries[SIPDAM_LIST_DENY],
+	       policy->list_entries[SIPDAM_LIST_ADDRESSES] ? "" : "all", policy->list_entries[SIPDAM_LIST_ADDRESSES]);
+	print_tables(snapshot);
+	if (!policy->list_entries[SIPDAM_LIST_ALLOW])
+		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls come\n"
+		       "from one address. `sipdam allow add ADDRESS`\n");
+}
+
+int cmd_status(int argc, char **argv)
+{
+	_cleanup_free_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	struct problem problem = {0};
+	bool json = false;
+	int error;
+
+	if (command_parse(&parser, argc, argv, &json))
+		return EXIT_USAGE;
+	error = snapshot ? snapshot_read(snapshot, &problem) : -ENOMEM;
+	if (!error && json)
+		error = print_json(snapshot);
+	else if (!error)
+		print_text(snapshot);
+	if (!error && (fflush(stdout) || ferror(stdout)))
+		error = -EIO;
+	return error ? command_fail("status", error, &problem) : EXIT_DONE;
+}

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * See filter.h. The life of the two programs: the filter, which judges, and the small entry program on
+ * each interface, which jumps to the filter through a pinned array.
+ */
+#include "filter.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "cleanup.h"
+#include "entry.skel.h"
+#include "live.h"
+#include "pins.h"
+#include "sipdam.skel.h"
+#include "trie.h"
+
+/* Networks have an eighth as many lines as sources: many sources share one. */
+#define SOURCES_PER_NETWORK 8
+#define NETWORK_LINES_MIN 1024
+
+#define ENTRY_PROGRAM "sipdam_entry"
+#define ARRAY_PIN "programs"
+
+struct filter {
+	struct sipdam_bpf *skeleton;
+	struct sipdam_trial *trial; /* mapped; NULL in a live filter */
+	int list[SIPDAM_LISTS];	    /* tries of a trial */
+};
+
+const char *filter_missing_capability(void)
+{
+	static const struct {
+		int number;
+		const char *name;
+	} needed[] = {
+		{CAP_BPF, "CAP_BPF"},
+		{CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+		{CAP_PERFMON, "CAP_PERFMON"},
+	};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {};
+
+	if (syscall(SYS_capget, &header, data))
+		return NULL;
+	if (data[0].effective & 1u << CAP_SYS_ADMIN)
+		return data[0].effective & 1u << CAP_NET_ADMIN ? NULL : "CAP_NET_ADMIN";
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (!(data[needed[i].number / 32].effective & 1u << needed[i].number % 32))
+			return needed[i].name;
+	return NULL;
+}
+
+int filter_check_privilege(struct problem *problem)
+{
+	const char *missing = filter_missing_capability();
+
+	return missing ? problem_set(problem, -EPERM, "this process lacks %s: run it as root", missing) : 0;
+}
+
+static int problem_of_load(int error, struct problem *problem)
+{
+	const char *missing = filter_missing_capability();
+
+	if (missing)
+		return problem_set(problem, -EPERM,
+				   "loading the filter: this process lacks %s: run it as root", missing);
+	if (error == -ENOMEM || error == -E2BIG)
+		return problem_set(problem, error,
+				   "loading the filter: %s: not enough memory for its tables; a smaller `sources` "
+				   "needs less", strerror(-error));
+	return problem_set(problem, error,
+			   "loading the filter: the kernel refused it: %s (Linux 6.1 or later is needed)",
+			   strerror(-error));
+}
+
+static int be_silent(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level, (void)format, (void)arguments;
+	return 0;
+}
+
+static int xdp_be_silent(enum libxdp_print_level level, const char *format, va_list arguments)
+{
+	(void)level, (void)format, (void)arguments;
+	return 0;
+}
+
+/* Parts are silent: a failure is one line of ours. SIPDAM_DEBUG lets the libraries speak. */
+static void silence_libraries(void)
+{
+	if (getenv("SIPDAM_DEBUG"))
+		return;
+	libbpf_set_print(be_silent);
+	libxdp_set_print(xdp_be_silent);
+}
+
+static __u32 network_lines(__u64 sources)
+{
+	__u64 lines = sources / SOURCES_PER_NETWORK;
+
+	return lines < NETWORK_LINES_MIN ? NETWORK_LINES_MIN : lines;
+}
+
+/* Opens the filter with tables of this size and these keys; not loaded yet. NULL with errno set. */
+static struct sipdam_bpf *open_skeleton(__u64 sources, const struct sipdam_secret *secret, bool trial)
+{
+	struct sipdam_bpf *skeleton;
+
+	silence_libraries();
+	skeleton = sipdam_bpf__open();
+	if (!skeleton)
+		return NULL;
+	bpf_map__set_max_entries(skeleton->maps.sources, sources);
+	bpf_map__set_max_entries(skeleton->maps.networks, network_lines(sources));
+	skeleton->rodata->source_mask = sources - 1;
+	skeleton->rodata->network_mask = network_lines(sources) - 1;
+	skeleton->rodata->is_trial = trial;
+	memcpy((void *)&skeleton->rodata->secret, secret, sizeof(*secret));
+	return skeleton;
+}
+
+/* ---- trial ---- */
+
+static int trial_map_record(struct filter *filter)
+{
+	void *mapped = mmap(NULL, sizeof(struct sipdam_trial), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    bpf_map__fd(filter->skeleton->maps.trial), 0);
+
+	if (mapped == MAP_FAILED)
+		return -errno;
+	filter->trial = mapped;
+	return 0;
+}
+
+static int trial_fill_list(struct filter *filter, int list, const struct prefix_set *prefixes)
+{
+	int outer = bpf_map__fd(filter->skeleton->maps.lists);
+	_cleanup_close_ int fd = trie_create();
+	__u32 key = list;
+	int error;
+
+	if (fd < 0)
+		return fd;
+	for (size_t i = 0; i < prefixes->count; i++) {
+		error = trie_add(fd, &prefixes->prefix[i], SIPDAM_ENTRY_CONFIG, 0);
+		if (error)
+			return error;
+	}
+	error = bpf_map_update_elem(outer, &key, &fd, BPF_ANY);
+	if (error)
+		return error;
+	if (filter->list[list] >= 0)
+		close(filter->list[list]);
+	filter->list[list] = take_fd(&fd);
+	return 0;
+}
+
+int filter_trial_configure(struct filter *filter, const struct settings *settings, struct problem *problem)
+{
+	struct sipdam_policy policy = settings->policy;
+	__u32 zero = 0;
+	int error;
+
+	for (int list = 0; list < SIPDAM_LISTS; list++) {
+		policy.list_entries[list] = settings->lists[list].count;
+		error = trial_fill_list(filter, list, &settings->lists[list]);
+		if (error)
+			return problem_set(problem, error, "filling the lists: %s", strerror(-error));
+	}
+	error = bpf_map_update_elem(bpf_map__fd(filter->skeleton->maps.policy), &zero, &policy, BPF_ANY);
+	if (error)
+		return problem_set(problem, error, "writing the policy: %s", strerror(-error));
+	return 0;
+}
+
+int filter_open_trial(struct filter **filter, const struct settings *settings, struct problem *problem)
+{
+	/* Always the same keys: a replay gives the same verdicts each time. */
+	static const struct sipdam_secret secret = {{0x9e3779b97f4a7c15ULL, 0xbf58476d1ce4e5b9ULL,
+						     0x94d049bb133111ebULL, 0xd6e8feb86659fd93ULL}};
+	struct filter *opened = calloc(1, sizeof(*opened));
+	int error;
+
+	if (!opened)
+		return problem_set(problem, -ENOMEM, "out of memory");
+	memset(opened->list, -1, sizeof(opened->list));
+	opened->skeleton = open_skeleton(settings->policy.sources, &secret, true);
+	error = opened->skeleton ? sipdam_bpf__load(opened->skeleton) : -errno;
+	if (error)
+		error = problem_of_load(error, problem);
+	else if ((error = trial_map_record(opened)))
+		problem_set(problem, error, "mapping the clock of a replay: %s", strerror(-error));
+	else
+		error = filter_trial_configure(opened, settings, problem);
+	if (error) {
+		filter_free(opened);
+		return error;
+	}
+	*filter = opened;
+	return 0;
+}
+
+struct sipdam_trial *filter_trial(struct filter *filter)
+{
+	return filter->trial;
+}
+
+int filter_trial_run(struct filter *filter, const void *data, size_t length)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = length, .repeat = 1);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(filter->skeleton->progs.sipdam_filter), &opts);
+}
+
+int filter_program(struct filter *filter)
+{
+	return bpf_program__fd(filter->skeleton->progs.sipdam_filter);
+}
+
+int filter_map(struct filter *filter, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(filter->skeleton->obj, name);
+}
+
+void filter_free(struct filter *filter)
+{
+	if (!filter)
+		return;
+	for (int list = 0; list < SIPDAM_LISTS; list++)
+		if (filter->list[list] >= 0)
+			close(filter->list[list]);
+	if (filter->trial)
+		munmap(filter->trial, sizeof(*filter->trial));
+	sipdam_bpf__destroy(filter->skeleton);
+	free(filter);
+}
+
+/* ---- live ---- */
+
+/* Maps of the trial and what the compiler adds are not pinned. */
+static bool is_pinned(const struct bpf_map *map)
+{
+	return !bpf_map__is_internal(map) && strcmp(bpf_map__name(map), "trial");
+}
+
+/* Where a pin of this name exists libbpf takes that map, if its shape is the same; else it makes and pins one. */
+static int set_pin_paths(struct bpf_object *object)
+{
+	struct bpf_map *map;
+	char path[300];
+	int error;
+
+	bpf_object__for_each_map(map, object) {
+		if (!is_pinned(map))
+			continue;
+		error = pins_path(path, sizeof(path), bpf_map__name(map));
+		if (!error)
+			error = bpf_map__set_pin_path(map, path);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* Group-readable counters, keys for root alone. */
+static int set_pin_modes(struct bpf_object *object)
+{
+	struct bpf_map *map;
+	char path[300];
+
+	bpf_object__for_each_map(map, object) {
+		mode_t mode = strcmp(bpf_map__name(map), "secrets") ? 0640 : 0600;
+
+		if (is_pinned(map) && !pins_path(path, sizeof(path), bpf_map__name(map)) && chmod(path, mode))
+			return -errno;
+	}
+	return 0;
+}
+
+/* The keys of the tables that are there, or new ones. */
+static int find_secret(bool running, struct sipdam_secret *secret, struct problem *problem)
+{
+	_cleanup_close_ int fd = -1;
+	__u32 zero = 0;
+
+	if (!running) {
+		if (getrandom(secret, sizeof(*secret), 0) != sizeof(*secret))
+			return problem_set(problem, -EIO, "drawing keys: %s", strerror(errno));
+		return 0;
+	}
+	fd = pins_open("secrets", false, problem);
+	if (fd < 0)
+		return fd;
+	if (bpf_map_lookup_elem(fd, &zero, secret))
+		return problem_set(problem, -errno, "reading the keys of the running filter: %s", strerror(errno));
+	return 0;
+}
+
+/* Tables of another size start anew; the running program keeps the old ones until it is replaced. */
+static void unpin_tables(void)
+{
+	static const char *const names[] = {"sources", "networks"};
+	char path[300];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!pins_path(path, sizeof(path), names[i]))
+			unlink(path);
+}
+
+static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *before, const struct settings *settings,
+		      const char *config)
+{
+	struct sipdam_meta meta = *before;
+	__u32 zero = 0;
+
+	meta.layout = SIPDAM_LAYOUT;
+	meta.created = before->created ? before->created : (__u64)time(NULL);
+	meta.sources = settings->policy.sources;
+	snprintf(meta.version, sizeof(meta.version), "%s", SIPDAM_VERSION);
+	if (config && snprintf(meta.config, sizeof(meta.config), "%s", config) >= (int)sizeof(meta.config))
+		return -ENAMETOOLONG;
+	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.meta), &zero, &meta, BPF_ANY);
+}
+
+/* The one map update by which the new filter takes over on every interface. */
+static int take_over(struct sipdam_bpf *skeleton, struct problem *problem)
+{
+	_cleanup_close_ int array = pins_open(ARRAY_PIN, false, problem);
+	int program = bpf_program__fd(skeleton->progs.sipdam_filter);
+	__u32 zero = 0;
+
+	if (array < 0)
+		return array;
+	if (bpf_map_update_elem(array, &zero, &program, BPF_ANY))
+		return problem_set(problem, -errno, "putting the filter in force: %s", strerror(errno));
+	return 0;
+}
+
+/* The array that entry programs jump through, made with the first attach. */
+static int make_array(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	_cleanup_close_ int fd = -1;
+	char path[300];
+	int error = pins_path(path, sizeof(path), ARRAY_PIN);
+
+	if (error || !access(path, F_OK))
+		return error;
+	fd = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, ARRAY_PIN, sizeof(__u32), sizeof(__u32), 1, &opts);
+	if (fd < 0)
+		return fd;
+	error = bpf_obj_pin(fd, path);
+	return error ? error : chmod(path, 0640) ? -errno : 0;
+}
+
+static int load_live(struct sipdam_bpf *skeleton, bool running, const struct sipdam_secret *secret,
+		     struct problem *problem)
+{
+	__u32 zero = 0;
+	int error = set_pin_paths(skeleton->obj);
+
+	if (!error)
+		error = sipdam_bpf__load(skeleton);
+	if (error)
+		return problem_of_load(error, problem);
+	error = set_pin_modes(skeleton->obj);
+	if (!error && !running)
+		error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.secrets), &zero, secret, BPF_ANY);
+	if (!error)
+		error = make_array();
+	if (error)
+		return problem_set(problem, error, "preparing %s: %s", pins_directory(), strerror(-error));
+	return 0;
+}
+
+static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta, const struct sipdam_secret *secret,
+		   const struct settings *settings, const char *config, bool keep_policy, struct problem *problem)
+{
+	bool running = meta->layout == SIPDAM_LAYOUT;
+	struct settings change = *settings;
+	int error = load_live(skeleton, running, secret, problem);
+
+	if (error)
+		return error;
+	if (!running)
+		for (int list = 0; list < SIPDAM_LISTS; list++)
+			change.list_given[list] = true;
+	if (!running || !keep_policy)
+		error = live_commit(&change, problem);
+	if (error)
+		return error;
+	error = write_meta(skeleton, meta, settings, keep_policy && running ? NULL : config);
+	if (error)
+		return problem_set(problem, error, "writing %s: %s", pins_directory(), strerror(-error));
+	return take_over(skeleton, problem);
+}
+
+int filter_install(const struct settings *settings, const char *config, bool keep_policy, struct problem *problem)
+{
+	struct sipdam_meta meta = {};
+	struct sipdam_secret secret;
+	struct sipdam_bpf *skeleton;
+	int error = pins_check(&meta, problem);
+	bool running = !error;
+
+	if (error && error != -ENOENT)
+		return error;
+	if (filter_missing_capability())
+		return problem_of_load(-EPERM, problem);
+	error = find_secret(running, &secret, problem);
+	if (error)
+		return error;
+	skeleton = open_skeleton(settings->policy.sources, &secret, false);
+	if (!skeleton)
+		return problem_of_load(-errno, problem);
+	if (running && meta.sources != settings->policy.sources)
+		unpin_tables();
+	error = install(skeleton, &meta, &secret, settings, config, keep_policy, problem);
+	sipdam_bpf__destroy(skeleton);
+	return error;
+}
+
+/* ---- interfaces ---- */
+
+const char *filter_mode_name(enum filter_mode mode)
+{
+	switch (mode) {
+	case FILTER_MODE_AUTO:
+		return "auto";
+	case FILTER_MODE_NATIVE:
+		return "native";
+	case FILTER_MODE_GENERIC:
+		return "generic";
+	case FILTER_MODE_NONE:
+		break;
+	}
+	return "none";
+}
+
+static enum filter_mode mode_of(enum xdp_attach_mode mode)
+{
+	return mode == XDP_MODE_SKB ? FILTER_MODE_GENERIC : FILTER_MODE_NATIVE;
+}
+
+/* Ours among the programs of an interface, NULL if there is none. It belongs to the multiprog. */
+static struct xdp_program *find_entry(struct xdp_multiprog *programs)
+{
+	struct xdp_program *program = NULL;
+
+	if (libxdp_get_error(programs))
+		return NULL;
+	/* Attached alone, without a dispatcher, a program is the main one. */
+	program = xdp_multiprog__main_prog(programs);
+	if (program && !libxdp_get_error(program) && !strcmp(xdp_program__name(program), ENTRY_PROGRAM))
+		return program;
+	program = NULL;
+	while ((program = xdp_multiprog__next_prog(program, programs)))
+		if (!strcmp(xdp_program__name(program), ENTRY_PROGRAM))
+			return program;
+	return NULL;
+}
+
+enum filter_mode filter_attached(unsigned int ifindex)
+{
+	struct xdp_multiprog *programs;
+	enum filter_mode mode = FILTER_MODE_NONE;
+
+	silence_libraries();
+	programs = xdp_multiprog__get_from_ifindex(ifindex);
+	if (find_entry(programs))
+		mode = mode_of(xdp_multiprog__attach_mode(programs));
+	if (!libxdp_get_error(programs))
+		xdp_multiprog__close(programs);
+	return mode;
+}
+
+/* A new entry program, not loaded, that jumps through the pinned array. */
+static struct xdp_program *open_entry(void)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "sipdam_entry");
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .prog_name = ENTRY_PROGRAM);
+	struct xdp_program *program;
+	size_t size;
+	const void *bytes = entry_bpf__elf_bytes(&size);
+
+	opts.obj = bpf_object__open_mem(bytes, size, &open);
+	if (!opts.obj || set_pin_paths(opts.obj)) {
+		bpf_object__close(opts.obj);
+		return NULL;
+	}
+	program = xdp_program__create(&opts);
+	if (libxdp_get_error(program)) {
+		bpf_object__close(opts.obj);
+		return NULL;
+	}
+	return program;
+}
+
+static int attach_in(unsigned int ifindex, enum filter_mode mode)
+{
+	struct xdp_program *program = open_entry();
+	int error;
+
+	if (!program)
+		return -errno;
+	error = xdp_program__attach(program, ifindex, mode == FILTER_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE,
+				    0);
+	xdp_program__close(program);
+	return error;
+}
+
+static int problem_of_attach(const char *interface, int error, struct problem *problem)
+{
+	if (error == -EBUSY || error == -EEXIST)
+		return problem_set(problem, error,
+				   "%s: another XDP program is attached that cannot share the interface; it was "
+				   "left alone: see `ip link show %s`, remove it and attach again",
+				   interface, interface);
+	if (error == -EOPNOTSUPP)
+		return problem_set(problem, error,
+				   "%s: its driver has no XDP: use --mode generic, or auto", interface);
+	return problem_set(problem, error, "%s: attaching failed: %s", interface, strerror(-error));
+}
+
+static int find_interface(const char *interface, unsigned int *ifindex, struct problem *problem)
+{
+	*ifindex = if_nametoindex(interface);
+	if (!*ifindex)
+		return problem_set(problem, -ENODEV, "%s: no such interface: `ip link` lists those there are", interface);
+	return 0;
+}
+
+int filter_check_interface(const char *interface, struct problem *problem)
+{
+	unsigned int ifindex;
+
+	return find_interface(interface, &ifindex, problem);
+}
+
+/* Gives the interface a slot of the counters, cleared, or takes it away (attach false). */
+static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
+{
+	_cleanup_close_ int fd = pins_open("interfaces", false, problem);
+	_cleanup_close_ int counters = fd < 0 ? -1 : pins_open("counters", false, problem);
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ void *zeros = cpus > 0 ? calloc(cpus, sizeof(struct sipdam_counters)) : NULL;
+	struct sipdam_interfaces known;
+	__u32 zero = 0, slot;
+
+	if (fd < 0 || counters < 0)
+		return -EACCES;
+	if (!zeros || bpf_map_lookup_elem(fd, &zero, &known))
+		return problem_set(problem, -EIO, "reading the list of interfaces failed");
+	for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot] != ifindex; slot++)
+		;
+	if (attach && slot < SIPDAM_INTERFACES_MAX)
+		return 0;
+	if (attach)
+		for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot]; slot++)
+			;
+	if (slot == SIPDAM_INTERFACES_MAX)
+		return attach ? problem_set(problem, -ENOSPC, "at most %d interfaces can be attached",
+					    SIPDAM_INTERFACES_MAX)
+			      : 0;
+	known.ifindex[slot] = attach ? ifindex : 0;
+	if ((attach && bpf_map_update_elem(counters, &slot, zeros, BPF_ANY)) ||
+	    bpf_map_update_elem(fd, &zero, &known, BPF_ANY))
+		return problem_set(problem, -errno, "writing the list of interfaces: %s", strerror(errno));
+	return 0;
+}
+
+int filter_attach(const char *interface, enum filter_mode *mode, bool *fresh, struct problem *problem)
+{
+	unsigned int ifindex;
+	enum filter_mode found, tried = *mode == FILTER_MODE_GENERIC ? FILTER_MODE_GENERIC : FILTER_MODE_NATIVE;
+	int error = find_interface(interface, &ifindex, problem);
+
+	if (error)
+		return error;
+	error = set_slot(ifindex, true, problem);
+	if (error)
+		return error;
+	found = filter_attached(ifindex);
+	if (found != FILTER_MODE_NONE) {
+		*mode = found;
+		*fresh = false;
+		return 0;
+	}
+	error = attach_in(ifindex, tried);
+	if (error == -EOPNOTSUPP && *mode == FILTER_MODE_AUTO) {
+		tried = FILTER_MODE_GENERIC;
+		error = attach_in(ifindex, tried);
+	}
+	if (error) {
+		set_slot(ifindex, false, NULL);
+		return problem_of_attach(interface, error, problem);
+	}
+	*mode = tried;
+	*fresh = true;
+	return 0;
+}
+
+int filter_detach(const char *interface, struct problem *problem)
+{
+	struct xdp_multiprog *programs;
+	struct xdp_program *entry;
+	unsigned int ifindex;
+	int error = find_interface(interface, &ifindex, problem);
+
+	if (error)
+		return error;
+	silence_libraries();
+	programs = xdp_multiprog__get_from_ifindex(ifindex);
+	entry = find_entry(programs);
+	if (!entry)
+		error = problem_set(problem, -ENOENT, "%s: sipdam is not attached there", interface);
+	else if ((error = xdp_program__detach(entry, ifindex, xdp_multiprog__attach_mode(programs), 0)))
+		problem_set(problem, error, "%s: detaching failed: %s", interface, strerror(-error));
+	if (!libxdp_get_error(programs))
+		xdp_multiprog__close(programs);
+	set_slot(ifindex, false, NULL);
+	return error;
+}

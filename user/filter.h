@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owner of the program: opens, loads, attaches, replaces and detaches it. Nothing else in user/
+ * includes the skeleton. What is pinned is pins.h's, what runs on it is live.h's.
+ */
+#ifndef FILTER_H
+#define FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "problem.h"
+#include "settings.h"
+#include "sipdam/state.h"
+
+struct filter;
+
+/*
+ * Trial: the very program that filters, loaded with private maps and a clock that is handed in; nothing
+ * live is touched and nothing is pinned. For replay and tests. settings must be finished.
+ * 0 or -errno with a problem (EPERM: the missing capability is named). Free with filter_free.
+ */
+int filter_open_trial(struct filter **filter, const struct settings *settings, struct problem *problem);
+
+/* The hand-in record, mapped into this process: write now and wire_length, run, read the rest. */
+struct sipdam_trial *filter_trial(struct filter *filter);
+
+/*
+ * Runs one Ethernet frame through the program. length: 14 to 3,500 bytes present at data (the true
+ * length on the wire goes into filter_trial()->wire_length). 0 or -errno.
+ */
+int filter_trial_run(struct filter *filter, const void *data, size_t length);
+
+/* Descriptor of the trial's program, for benchmarks. */
+int filter_program(struct filter *filter);
+
+/* File descriptors of the trial's maps, for tests: by the map's name in bpf/maps.h, or -ENOENT. */
+int filter_map(struct filter *filter, const char *name);
+/* Replaces policy and lists of a trial by finished settings. */
+int filter_trial_configure(struct filter *filter, const struct settings *settings, struct problem *problem);
+
+void filter_free(struct filter *filter);
+
+/*
+ * Live: makes the pinned state or takes over what is there, puts the settings in force and the filter
+ * behind every entry program in one step. No packet passes unfiltered that was filtered before. Callers
+ * hold pins_lock(true). config: path of the file the settings came from, "" for none. keep_policy: state
+ * that is there already keeps its policy, and settings only tell the table's size.
+ * 0 or -errno with a problem; then what ran before still runs.
+ */
+int filter_install(const struct settings *settings, const char *config, bool keep_policy,
+		   struct problem *problem);
+
+enum filter_mode {
+	FILTER_MODE_AUTO,    /* native, generic where the driver refuses */
+	FILTER_MODE_NATIVE,
+	FILTER_MODE_GENERIC,
+	FILTER_MODE_NONE,    /* not attached */
+};
+const char *filter_mode_name(enum filter_mode mode);
+
+/*
+ * Attaches the entry program beside others. *mode: in what is wanted, out what came of it; attached
+ * already: unchanged and 0, with *fresh false. After filter_install, under pins_lock.
+ */
+int filter_attach(const char *interface, enum filter_mode *mode, bool *fresh, struct problem *problem);
+
+/* Detaches ours, leaves others. -ENOENT with a problem if it is not attached there. */
+int filter_detach(const char *interface, struct problem *problem);
+
+/* Is our entry program on this interface, and how? Needs the privilege to look programs up. */
+enum filter_mode filter_attached(unsigned int ifindex);
+
+/* 0, or -EPERM with a problem that names the missing capability; 0 or -ENODEV. */
+int filter_check_privilege(struct problem *problem);
+int filter_check_interface(const char *interface, struct problem *problem);
+
+/* "CAP_BPF" or another capability that attaching needs and this process lacks; NULL if it has all. */
+const char *filter_missing_capability(void);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The running filter's policy and lists, through the pins: what is in force now, and changes that reach
+ * the packet path whole. Callers that change hold pins_lock.
+ */
+#ifndef LIVE_H
+#define LIVE_H
+
+#include "problem.h"
+#include "settings.h"
+#include "sipdam/state.h"
+#include "trie.h"
+
+/* The policy in force: one small read that needs no privilege beyond the pins' file modes. */
+int live_policy(struct sipdam_policy *policy, struct problem *problem);
+
+/* As above, with the configured entries of the lists. Free with settings_free. */
+int live_read(struct settings *settings, struct problem *problem);
+
+/*
+ * Puts finished settings in force: idle slot written, the configured entries of lists that are
+ * list_given exchanged (entries of other origins stay), active index switched by one store. On failure
+ * the running filter is as before.
+ */
+int live_commit(const struct settings *settings, struct problem *problem);
+
+/* All entries of a list (enum sipdam_list), expired ones left out. Free with trie_entries_free. */
+int live_list_read(int list, struct trie_entries *entries, struct problem *problem);
+
+/* Adds one prefix by the command line. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
+int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, struct problem *problem);
+
+/* Removes one prefix, whoever put it there; *origins says who. -ENOENT with a problem. */
+int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origins, struct problem *problem);
+
+/*
+ * Exchanges all entries of the origins in `replaced` by the prefixes given (origin `origin`, a single
+ * bit of replaced), at once: no packet sees neither or both. prefixes may be NULL for none.
+ */
+int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes, __u64 expires,
+		      struct problem *problem);
+
+/*
+ * Number of the feed of this list and file name (its last component), made if need be and `make` is set.
+ * -ENOENT, or -ENOSPC with a problem when SIPDAM_FEEDS_MAX are in use.
+ */
+int live_feed(int list, const char *file, bool make, struct problem *problem);
+
+/* "allow", "deny", "addresses". */
+const char *live_list_name(int list);
+
+#endif

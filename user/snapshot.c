@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reads the counters and gauges of the running filter through read-only pins. Nothing is kept open
+ * between two readings, so a reader outlives attach, detach and upgrade. Not for what it looks like:
+ * that is render.c.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "filter.h"
+#include "live.h"
+#include "pins.h"
+#include "snapshot.h"
+
+static int read_failed(struct problem *problem, const char *map, int error)
+{
+	return problem_set(problem, error, "read %s of the running filter: %s", map, strerror(-error));
+}
+
+/* Sums one entry of a per-CPU map over all CPUs. words: size of the value in 64-bit words. */
+static int sum_cpus(int map, __u32 key, __u64 *sum, size_t words)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ __u64 *values = NULL;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc((size_t)cpus * words, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(map, &key, values))
+		return -errno;
+	memset(sum, 0, words * sizeof(*sum));
+	for (size_t i = 0; i < (size_t)cpus * words; i++)
+		sum[i % words] += values[i];
+	return 0;
+}
+
+/*
+ * "none" where our program is not on the interface. Without the privilege to look programs up, one that
+ * holds an interface of ours is taken for ours.
+ */
+static const char *attached_mode(__u32 ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	_cleanup_close_ int program = -1;
+
+	if (bpf_xdp_query((int)ifindex, 0, &query) || query.attach_mode == XDP_ATTACHED_NONE)
+		return filter_mode_name(FILTER_MODE_NONE);
+	program = bpf_prog_get_fd_by_id(query.prog_id);
+	if (program >= 0)
+		return filter_mode_name(filter_attached(ifindex));
+	return filter_mode_name(query.attach_mode == XDP_ATTACHED_SKB ? FILTER_MODE_GENERIC
+								      : FILTER_MODE_NATIVE);
+}
+
+static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
+{
+	_cleanup_close_ int interfaces = pins_open("interfaces", true, problem);
+	_cleanup_close_ int counters = interfaces < 0 ? -1 : pins_open("counters", true, problem);
+	struct sipdam_interfaces slots;
+	__u32 zero = 0;
+	int error;
+
+	if (interfaces < 0)
+		return interfaces;
+	if (counters < 0)
+		return counters;
+	if (bpf_map_lookup_elem(interfaces, &zero, &slots))
+		return read_failed(problem, "interfaces", -errno);
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
+		struct snapshot_interface *interface = &snapshot->interface[snapshot->interfaces];
+
+		/* A device that was deleted has no name left to count under. */
+		if (!slots.ifindex[slot] || !if_indextoname(slots.ifindex[slot], interface->name))
+			continue;
+		interface->ifindex = slots.ifindex[slot];
+		snprintf(interface->mode, sizeof(interface->mode), "%s", attached_mode(interface->ifindex));
+		error = sum_cpus(counters, slot, (__u64 *)&interface->counters,
+				 sizeof(interface->counters) / sizeof(__u64));
+		if (error)
+			return read_failed(problem, "counters", error);
+		snapshot->interfaces++;
+	}
+	return 0;
+}
+
+static int read_table_events(struct snapshot *snapshot, struct problem *problem)
+{
+	_cleanup_close_ int events = pins_open("table_events", true, problem);
+	int error;
+
+	if (events < 0)
+		return events;
+	for (__u32 event = 0; event <= SIPDAM_TABLE_CONTENDED; event++) {
+		error = sum_cpus(events, event, &snapshot->table_events[event], 1);
+		if (error)
+			return read_failed(problem, "table_events", error);
+	}
+	return 0;
+}
+
+/* Packets that a bucket of this arrival time admits at one instant. tat, now: ticks. */
+static __u64 level(const struct sipdam_limit *limit, __u64 tat, __u64 now)
+{
+	__u64 ahead = tat > now ? tat - now : 0;
+
+	if (!limit->interval)
+		return UINT64_MAX;
+	return ahead < limit->depth ? (limit->depth - ahead) / limit->interval : 0;
+}
+
+static int read_pools(struct snapshot *snapshot, struct problem *problem)
+{
+#define X(name, number, label, network) number,
+	static const __u32 classes[] = {SIPDAM_CLASSES(X)};
+#undef X
+	_cleanup_close_ int pools = pins_open("pools", true, problem);
+	struct timespec clock;
+
+	if (pools < 0)
+		return pools;
+	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
+		const __u32 class = classes[i];
+		struct sipdam_pool pool;
+		__u64 now;
+
+		if (bpf_map_lookup_elem(pools, &class, &pool))
+			return read_failed(problem, "pools", -errno);
+		clock_gettime(CLOCK_MONOTONIC, &clock);
+		now = ((__u64)clock.tv_sec * 1000000000 + (__u64)clock.tv_nsec) >> SIPDAM_TICK_SHIFT;
+		snapshot->pool_level[class] = level(&snapshot->policy.pool[class], pool.tat, now);
+	}
+	return 0;
+}
+
+int snapshot_read(struct snapshot *snapshot, struct problem *problem)
+{
+	_cleanup_free_ struct snapshot *fresh = calloc(1, sizeof(*fresh));
+	int error;
+
+	if (!fresh)
+		return problem_set(problem, -ENOMEM, "read the counters: out of memory");
+	error = pins_check(&fresh->meta, problem);
+	if (!error)
+		error = live_policy(&fresh->policy, problem);
+	if (!error)
+		error = read_interfaces(fresh, problem);
+	if (!error)
+		error = read_table_events(fresh, problem);
+	if (!error)
+		error = read_pools(fresh, problem);
+	if (!error)
+		*snapshot = *fresh;
+	return error;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counters and gauges of the running filter, read once and summed over CPUs; render.h turns them into
+ * text, JSON or metrics.
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "problem.h"
+#include "sipdam/state.h"
+
+struct snapshot_interface {
+	char name[IF_NAMESIZE];
+	char mode[16]; /* "native", "generic", "none" where no program of ours is attached any more */
+	__u32 ifindex;
+	struct sipdam_counters counters; /* sums over CPUs */
+};
+
+struct snapshot {
+	size_t interfaces;
+	struct snapshot_interface interface[SIPDAM_INTERFACES_MAX];
+	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
+	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
+						  * UINT64_MAX: unlimited */
+	struct sipdam_policy policy;             /* in force */
+	struct sipdam_meta meta;
+};
+
+/*
+ * Reads everything through read-only pins. Costs a few system calls an interface and nothing on the
+ * packet path. 0 or -errno with a problem (-ENOENT: nothing attached).
+ */
+int snapshot_read(struct snapshot *snapshot, struct problem *problem);
+
+/* Packets and bytes of one interface by verdict (enum sipdam_verdict). The three share no packet. */
+static inline struct sipdam_count snapshot_total(const struct sipdam_counters *counters, int verdict)
+{
+	const int would_drop = verdict == SIPDAM_VERDICT_WOULD_DROP;
+	struct sipdam_count total = {0};
+
+#define X(name, number, label, kind, sentence)                                                               \
+	if (would_drop || verdict == SIPDAM_VERDICT_##kind) {                                                \
+		total.packets += counters->reason[would_drop][number].packets;                               \
+		total.bytes += counters->reason[would_drop][number].bytes;                                   \
+	}
+	SIPDAM_REASONS(X)
+#undef X
+	return total;
+}
+
+#endif
