@@ -187,7 +187,8 @@ int filter_trial_configure(struct filter *filter, const struct settings *setting
 	return 0;
 }
 
-int filter_open_trial(struct filter **filter, const struct settings *settings, struct problem *problem)
+int filter_open_private(struct filter **filter, const struct settings *settings, bool own_clock,
+			struct problem *problem)
 {
 	/* Always the same keys: a replay gives the same verdicts each time. */
 	static const struct sipdam_secret secret = {{0x9e3779b97f4a7c15ULL, 0xbf58476d1ce4e5b9ULL,
@@ -198,7 +199,7 @@ int filter_open_trial(struct filter **filter, const struct settings *settings, s
 	if (!opened)
 		return problem_set(problem, -ENOMEM, "out of memory");
 	memset(opened->list, -1, sizeof(opened->list));
-	opened->skeleton = open_skeleton(settings->policy.sources, &secret, true);
+	opened->skeleton = open_skeleton(settings->policy.sources, &secret, !own_clock);
 	error = opened->skeleton ? sipdam_bpf__load(opened->skeleton) : -errno;
 	if (error)
 		error = problem_of_load(error, problem);
@@ -212,6 +213,11 @@ int filter_open_trial(struct filter **filter, const struct settings *settings, s
 	}
 	*filter = opened;
 	return 0;
+}
+
+int filter_open_trial(struct filter **filter, const struct settings *settings, struct problem *problem)
+{
+	return filter_open_private(filter, settings, false, problem);
 }
 
 struct sipdam_trial *filter_trial(struct filter *filter)
@@ -421,7 +427,9 @@ int filter_install(const struct settings *settings, const char *config, bool kee
 		return error;
 	if (filter_missing_capability())
 		return problem_of_load(-EPERM, problem);
-	error = find_secret(running, &secret, problem);
+	error = running ? 0 : pins_clear(problem);
+	if (!error)
+		error = find_secret(running, &secret, problem);
 	if (error)
 		return error;
 	skeleton = open_skeleton(settings->policy.sources, &secret, false);

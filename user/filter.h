@@ -22,6 +22,10 @@ struct filter;
  */
 int filter_open_trial(struct filter **filter, const struct settings *settings, struct problem *problem);
 
+/* As above, but with own_clock the program reads the kernel's clock as a live one does: for benchmarks. */
+int filter_open_private(struct filter **filter, const struct settings *settings, bool own_clock,
+			struct problem *problem);
+
 /* The hand-in record, mapped into this process: write now and wire_length, run, read the rest. */
 struct sipdam_trial *filter_trial(struct filter *filter);
 

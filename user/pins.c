@@ -82,8 +82,10 @@ static int read_meta(struct sipdam_meta *meta, struct problem *problem)
 	if (fd < 0)
 		return fd;
 	/* The size is checked first: a foreign layout may have a larger record than ours. */
-	if (bpf_obj_get_info_by_fd(fd, &info, &length) || info.value_size != sizeof(*meta) ||
-	    bpf_map_lookup_elem(fd, &zero, meta) || meta->layout != SIPDAM_LAYOUT)
+	if (!bpf_obj_get_info_by_fd(fd, &info, &length) && info.value_size == sizeof(*meta) &&
+	    !bpf_map_lookup_elem(fd, &zero, meta) && !meta->layout)
+		return -ENOENT; /* written last: an attach that did not come to its end */
+	if (meta->layout != SIPDAM_LAYOUT)
 		return problem_set(problem, -EPROTO,
 				   "the state in %s was made by another version of sipdam: end it with "
 				   "`sipdam detach --all`, then attach again", pins_directory());
@@ -141,7 +143,7 @@ int pins_lock(bool create, struct problem *problem)
 	return fd;
 }
 
-int pins_remove(struct problem *problem)
+int pins_clear(struct problem *problem)
 {
 	const char *directory = pins_directory();
 	DIR *open_directory = opendir(directory);
@@ -159,7 +161,18 @@ int pins_remove(struct problem *problem)
 			error = problem_of_access(-errno, path, problem);
 	}
 	closedir(open_directory);
-	if (!error && rmdir(directory))
-		error = problem_of_access(-errno, directory, problem);
+	return error;
+}
+
+int pins_remove(struct problem *problem)
+{
+	char path[300];
+	int error = pins_clear(problem);
+
+	if (!error && rmdir(pins_directory()) && errno != ENOENT)
+		error = problem_of_access(-errno, pins_directory(), problem);
+	/* Where libxdp keeps its own pins it leaves an empty directory; with programs in it, it stays. */
+	if (snprintf(path, sizeof(path), "%s/xdp", pins_bpffs()) < (int)sizeof(path))
+		rmdir(path);
 	return error;
 }

@@ -33,6 +33,9 @@ int pins_open(const char *map, bool read_only, struct problem *problem);
 /* Path of a pin below the directory. Returns 0 or -ENAMETOOLONG. */
 int pins_path(char *path, size_t size, const char *name);
 
+/* Removes every pin, for a beginning from nothing under the lock. Returns 0 or -errno. */
+int pins_clear(struct problem *problem);
+
 /* Removes every pin and the directory. Returns 0 or -errno. */
 int pins_remove(struct problem *problem);
 

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Nanoseconds a packet of the filter, next to a bare drop and a bare pass in the same minute. Cases are
+ * interleaved round by round and the median counts, because a shared machine's speed changes under the
+ * benchmark. Needs root; everything happens in a network namespace of its own.
+ *
+ *   bench [ROUNDS [PACKETS-A-ROUND]]        default: 31 rounds of 100,000 packets
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "filter.h"
+#include "settings.h"
+#include "vary.skel.h"
+
+#define ROUNDS_MAX 999
+#define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
+
+enum program { BARE_DROP, BARE_PASS, FILTER };
+enum policy { POLICY_DEFAULT, POLICY_DENY, POLICY_WIDE, POLICIES };
+
+struct sample_case {
+	const char *name;
+	enum program program;
+	enum program bare; /* what it is compared with */
+	__u16 port;
+	__u32 base, sources;
+	enum policy policy;
+	__u32 expected; /* verdict of nearly every packet */
+	double sample[ROUNDS_MAX];
+};
+
+#define TEN 0x0a000000u
+#define ELEVEN 0x0b000000u
+#define DENIED 0xc0000200u /* 192.0.2.0/24 */
+
+static struct sample_case cases[] = {
+	{"bare XDP_DROP", BARE_DROP, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"bare XDP_PASS", BARE_PASS, BARE_PASS, 5060, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
+	{"bare XDP_DROP, 16,000,000 sources", BARE_DROP, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"not SIP (RTP)", FILTER, BARE_PASS, 20000, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
+	{"denied address", FILTER, BARE_DROP, 5060, DENIED, 1, POLICY_DENY, XDP_DROP, {0}},
+	{"one hot source, dropped", FILTER, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one source, passed", FILTER, BARE_PASS, 5060, TEN, 1, POLICY_WIDE, XDP_PASS, {0}},
+	{"10,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 10000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"1,000,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 1000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"16,000,000 sources, spoofed", FILTER, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
+};
+#define CASES (sizeof(cases) / sizeof(*cases))
+
+static struct vary_bpf *vary;
+static struct filter *filters[POLICIES];
+
+static void die(const char *what, int error)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(error < 0 ? -error : error));
+	exit(1);
+}
+
+static void put16(__u8 *at, unsigned int value)
+{
+	at[0] = value >> 8;
+	at[1] = value;
+}
+
+/* An INVITE over UDP over IPv4, source and checksums left to the harness and to nobody. */
+static void make_frame(__u8 frame[FRAME_BYTES], __u16 port)
+{
+	static const char text[] = "INVITE sip:service@192.0.2.1:5060 SIP/2.0\r\n"
+				   "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK-1-1-0\r\n"
+				   "From: caller <sip:caller@10.0.0.1:5060>;tag=1\r\n"
+				   "To: service <sip:service@192.0.2.1:5060>\r\nCall-ID: 1-1@10.0.0.1\r\n"
+				   "CSeq: 1 INVITE\r\nMax-Forwards: 70\r\n\r\n";
+
+	memset(frame, ' ', FRAME_BYTES);
+	memset(frame, 2, 12);
+	put16(frame + 12, 0x0800);
+	memset(frame + 14, 0, 20);
+	frame[14] = 0x45;
+	put16(frame + 16, FRAME_BYTES - 14);
+	frame[22] = 64;
+	frame[23] = 17;
+	put16(frame + 34, 5060);
+	put16(frame + 36, port);
+	put16(frame + 38, FRAME_BYTES - 34);
+	memcpy(frame + 42, text, sizeof(text) - 1);
+}
+
+/* A namespace with a veth pair: the harness is attached there, or each test run patches the kernel. */
+static void make_place(void)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	int error;
+
+	if (unshare(CLONE_NEWNET))
+		die("making a network namespace (root is needed)", errno);
+	if (system("ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set bench1 up"))
+		die("making a veth pair", EIO);
+	error = bpf_xdp_attach(if_nametoindex("bench0"), bpf_program__fd(vary->progs.vary_source), XDP_FLAGS_DRV_MODE,
+			       &opts);
+	if (error)
+		die("attaching the harness", error);
+}
+
+/* Test runs come in by the loopback device: it gets the counters' first slot. */
+static void count_loopback(struct filter *filter)
+{
+	struct sipdam_interfaces interfaces = {.ifindex = {1}};
+	__u32 zero = 0;
+
+	if (bpf_map_update_elem(filter_map(filter, "interfaces"), &zero, &interfaces, BPF_ANY))
+		die("naming the interface", errno);
+}
+
+/* Limits that admit everything and are charged all the same: one tick a packet, a bucket of days. */
+static void widen(struct sipdam_policy *policy)
+{
+	const struct sipdam_limit wide = {.interval = 1, .depth = 1ULL << 42};
+
+	for (int class = 1; class < SIPDAM_CLASSES_MAX; class++) {
+		policy->limits[SIPDAM_TIER_UNKNOWN][class] = wide;
+		policy->pool[class] = wide;
+	}
+	policy->network = wide;
+	policy->horizon = wide.depth;
+}
+
+static void open_filters(void)
+{
+	struct problem problem;
+	struct settings settings;
+
+	for (int policy = 0; policy < POLICIES; policy++) {
+		settings_default(&settings);
+		if (policy == POLICY_DENY && (settings_assign(&settings, "deny=[192.0.2.0/24]", &problem) ||
+					      settings_finish(&settings, &problem)))
+			die(problem.text, EINVAL);
+		if (policy == POLICY_WIDE)
+			widen(&settings.policy);
+		if (filter_open_private(&filters[policy], &settings, true, &problem))
+			die(problem.text, EIO);
+		count_loopback(filters[policy]);
+		settings_free(&settings);
+	}
+}
+
+static int program_of(const struct sample_case *one)
+{
+	if (one->program == FILTER)
+		return filter_program(filters[one->policy]);
+	return bpf_program__fd(one->program == BARE_DROP ? vary->progs.bare_drop : vary->progs.bare_pass);
+}
+
+/* Nanoseconds a packet over `packets` of them; the last one's verdict must be the expected one. */
+static double measure(const struct sample_case *one, __u32 packets, __u64 seed)
+{
+	struct {
+		__u32 base, sources;
+	} varying = {one->base, one->sources};
+	__u8 frame[FRAME_BYTES];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = packets);
+	int program = program_of(one), error;
+	__u32 zero = 0;
+
+	make_frame(frame, one->port);
+	memcpy(frame + 500, &seed, sizeof(seed));
+	if (bpf_map_update_elem(bpf_map__fd(vary->maps.varying), &zero, &varying, BPF_ANY) ||
+	    bpf_map_update_elem(bpf_map__fd(vary->maps.under_test), &zero, &program, BPF_ANY))
+		die("preparing a case", errno);
+	error = bpf_prog_test_run_opts(bpf_program__fd(vary->progs.vary_source), &opts);
+	if (error)
+		die("running the program", error);
+	if (opts.retval != one->expected) {
+		fprintf(stderr, "bench: %s: verdict %u instead of %u\n", one->name, opts.retval, one->expected);
+		exit(1);
+	}
+	return opts.duration;
+}
+
+static int compare(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+static double percentile(const struct sample_case *one, int rounds, int percent)
+{
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, one->sample, rounds * sizeof(*sorted));
+	qsort(sorted, rounds, sizeof(*sorted), compare);
+	return sorted[rounds * percent / 100];
+}
+
+/* The bare program that went the same way with as many sources. */
+static const struct sample_case *bare_of(const struct sample_case *one)
+{
+	for (size_t i = 0; i < CASES; i++)
+		if (cases[i].program == one->bare)
+			return &cases[i];
+	return one;
+}
+
+static void print(int rounds, __u32 packets)
+{
+	printf("Nanoseconds a packet: median and quietest tenth of %d interleaved rounds of\n"
+	       "%u packets; net is what the filter adds to the bare program.\n\n", rounds, packets);
+	printf("%-36s %8s %8s %10s %8s\n", "", "median", "p10", "net median", "net p10");
+	for (size_t i = 0; i < CASES; i++) {
+		const struct sample_case *one = &cases[i], *bare = bare_of(one);
+		double median = percentile(one, rounds, 50), quiet = percentile(one, rounds, 10);
+
+		printf("%-36s %8.1f %8.1f", one->name, median, quiet);
+		if (one->program == FILTER)
+			printf(" %10.1f %8.1f", median - percentile(bare, rounds, 50),
+			       quiet - percentile(bare, rounds, 10));
+		printf("\n");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int rounds = argc > 1 ? atoi(argv[1]) : 31;
+	__u32 packets = argc > 2 ? atoi(argv[2]) : 100000;
+	cpu_set_t cpu;
+
+	if (rounds < 1 || rounds > ROUNDS_MAX || packets < 1000) {
+		fprintf(stderr, "bench: 1 to %d rounds of at least 1,000 packets\n", ROUNDS_MAX);
+		return 2;
+	}
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	sched_setaffinity(0, sizeof(cpu), &cpu);
+	vary = vary_bpf__open_and_load();
+	if (!vary)
+		die("loading the harness (root is needed)", errno);
+	make_place();
+	open_filters();
+	for (size_t i = 0; i < CASES; i++)
+		measure(&cases[i], packets * 10, i + 1); /* fills the tables: not counted */
+	for (int round = 0; round < rounds; round++)
+		for (size_t i = 0; i < CASES; i++)
+			cases[i].sample[round] = measure(&cases[i], packets, round * CASES + i + 99);
+	print(rounds, packets);
+	return 0;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Benchmark harness: a test run repeats one packet, so this program gives each run another IPv4 source
+ * (drawn by a generator whose state lies behind the packet's payload) and jumps to the program under
+ * test. Bare drop and pass go the same way, so that the difference is the filter's.
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* How the source varies, written by the benchmark between runs. */
+struct vary {
+	__u32 base;    /* host byte order */
+	__u32 sources; /* how many follow base; a power of two or any number */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vary);
+} varying SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} under_test SEC(".maps");
+
+#define SOURCE_OFFSET 26 /* Ethernet, then 12 bytes of IPv4 */
+#define STATE_OFFSET 500 /* within the body of the packets this benchmark sends */
+
+SEC("xdp.frags")
+int vary_source(struct xdp_md *context)
+{
+	__u8 *data = (void *)(long)context->data;
+	__u8 *end = (void *)(long)context->data_end;
+	__u32 zero = 0;
+	struct vary *vary = bpf_map_lookup_elem(&varying, &zero);
+	__u64 state;
+
+	if (!vary || data + STATE_OFFSET + 8 > end)
+		return XDP_ABORTED;
+	state = *(__u64 *)(data + STATE_OFFSET);
+	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+	*(__u64 *)(data + STATE_OFFSET) = state;
+	*(__u32 *)(data + SOURCE_OFFSET) =
+		__builtin_bswap32(vary->base + (__u32)(((state >> 32) * vary->sources) >> 32));
+	bpf_tail_call(context, &under_test, 0);
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int bare_drop(struct xdp_md *context)
+{
+	(void)context;
+	return XDP_DROP;
+}
+
+SEC("xdp.frags")
+int bare_pass(struct xdp_md *context)
+{
+	(void)context;
+	return XDP_PASS;
+}
