@@ -17,12 +17,30 @@ static __always_inline struct sipdam_trial *trial_record(void)
 	return is_trial ? bpf_map_lookup_elem(&trial, &zero) : NULL;
 }
 
-/* Nanoseconds, CLOCK_MONOTONIC. */
-static __always_inline __u64 clock_now(void)
+/* What one CPU has read of the clock. */
+struct clock_cache {
+	__u64 jiffies;
+	__u64 now;
+};
+
+/*
+ * Nanoseconds, CLOCK_MONOTONIC. The coarse clock moves with the jiffies, which cost nothing to read, so
+ * each CPU asks for it once a tick: a call in the kernel costs 5 to 15 ns. Where the jiffies move a
+ * moment before the clock this is one tick behind, no more.
+ */
+static __always_inline __u64 clock_now(struct clock_cache *cache)
 {
 	struct sipdam_trial *handed_in = trial_record();
+	__u64 jiffies;
 
-	return handed_in ? handed_in->now : bpf_ktime_get_coarse_ns();
+	if (handed_in)
+		return handed_in->now;
+	jiffies = bpf_jiffies64();
+	if (cache->jiffies != jiffies) {
+		cache->now = bpf_ktime_get_coarse_ns();
+		cache->jiffies = jiffies;
+	}
+	return cache->now;
 }
 
 #endif

@@ -94,7 +94,7 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 		__builtin_memcpy(target, __builtin_assume_aligned(from, 8), size);
 		return CURSOR_DONE;
 	}
-	if (offset + size <= cursor->present && !bpf_xdp_load_bytes(cursor->frame, offset, target, size))
+	if (!bpf_xdp_load_bytes(cursor->frame, offset, target, size))
 		return CURSOR_DONE;
 #else
 	if (offset + size <= cursor->present) {
@@ -103,6 +103,25 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 	}
 #endif
 	return cursor_missing(cursor, offset, size);
+}
+
+/* The first two words at offset, where they lie in the first buffer; else zeros. Costs no copy. */
+static __always_inline void cursor_glance(const struct cursor *cursor, __u32 offset, __u64 words[2])
+{
+	words[0] = words[1] = 0;
+	if (offset > CURSOR_OFFSET_MAX)
+		return;
+#ifdef __bpf__
+	const __u64 *from = cursor->data + offset;
+
+	if ((void *)(from + 2) > cursor->data_end)
+		return;
+	words[0] = from[0];
+	words[1] = from[1];
+#else
+	if (offset + 16 <= cursor->present)
+		memcpy(words, cursor->data + offset, 16);
+#endif
 }
 
 /*

@@ -95,9 +95,10 @@ struct {
 	__type(value, struct sipdam_interfaces);
 } interfaces SEC(".maps");
 
+/* Counts by interface, and room to work: one look-up gives a packet both. Cannot fill. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SIPDAM_INTERFACES_MAX);
+	__uint(max_entries, SIPDAM_INTERFACES_MAX + 1);
 	__type(key, __u32);
 	__type(value, struct sipdam_counters);
 } counters SEC(".maps");

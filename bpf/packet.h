@@ -58,8 +58,8 @@ struct packet_address {
 struct packet {
 	struct packet_address source;
 	struct packet_address destination;
-	__u32 present;		/* bytes that can be read */
-	__u32 length;		/* bytes on the wire */
+	__u32 present;		/* bytes that can be read; the first buffer's until more are asked for */
+	__u32 length;		/* bytes on the wire, likewise */
 	__u32 identification;	/* of a fragmented datagram, as on the wire */
 	__u32 transport_offset;	/* where the fragmentable part or the UDP or TCP header begins */
 	__u32 end;		/* where the IP packet says it ends */
@@ -94,6 +94,24 @@ static __always_inline bool is_mapped(const struct packet_address *address)
 static __always_inline int reason_of_load(int error, int otherwise)
 {
 	return error == CURSOR_TRUNCATED ? SIPDAM_REASON_TRUNCATED : otherwise;
+}
+
+/*
+ * Has the frame bytes up to `end`? Only where the first buffer ends before is the kernel asked for the
+ * length of all: the question costs as much as the rest of this file.
+ */
+static __always_inline bool packet_reaches(frame_t *frame, struct packet *packet, __u32 end)
+{
+#ifdef __bpf__
+	if (end > packet->length) {
+		packet->present = bpf_xdp_get_buff_len(frame);
+		if (packet->present > packet->length)
+			packet->length = packet->present;
+	}
+#else
+	(void)frame;
+#endif
+	return end <= packet->length;
 }
 
 static __always_inline bool is_vlan(__be16 type)
@@ -135,7 +153,8 @@ struct ipv4_header {
 	__be32 destination;
 };
 
-static __always_inline int packet_ipv4(const struct cursor *cursor, __u32 offset, struct packet *packet)
+static __always_inline int packet_ipv4(frame_t *frame, const struct cursor *cursor, __u32 offset,
+				       struct packet *packet)
 {
 	struct ipv4_header ip;
 	__u32 header, total, fragment;
@@ -152,7 +171,8 @@ static __always_inline int packet_ipv4(const struct cursor *cursor, __u32 offset
 	packet->protocol = ip.protocol;
 	packet->source = address_of_ipv4(ip.source);
 	packet->destination = address_of_ipv4(ip.destination);
-	packet->lies = header < IPV4_HEADER_BYTES || total < header || offset + total > cursor->length;
+	packet->lies = header < IPV4_HEADER_BYTES || total < header ||
+		       !packet_reaches(frame, packet, offset + total);
 	/* The ports are looked for even so: what lies is dropped only on a port that is ours. */
 	if (header < IPV4_HEADER_BYTES)
 		header = IPV4_HEADER_BYTES;
@@ -276,7 +296,7 @@ static __always_inline int packet_ipv6(frame_t *frame, const struct cursor *curs
 	packet->transport_offset = offset + IPV6_HEADER_BYTES;
 	packet->end = packet->transport_offset + __builtin_bswap16(ip.payload_length);
 	/* A mapped source never comes from a host (RFC 4291 2.5.5.2); here it would pass for an IPv4 one. */
-	packet->lies = packet->end > cursor->length || is_mapped(&packet->source);
+	packet->lies = !packet_reaches(frame, packet, packet->end) || is_mapped(&packet->source);
 	packet->protocol = ip.next;
 	return is_transport(ip.next) ? SIPDAM_REASON_NONE : packet_extensions(frame, packet);
 }
@@ -293,7 +313,7 @@ static __always_inline bool port_hinted(const struct sipdam_policy *policy, __u8
 }
 
 /* Which kind of protected port this is, or -1. A function of its own: its exits would multiply. */
-__noinline int port_kind(const struct sipdam_policy *policy, __u32 protocol, __u32 port)
+__noinline int port_search(const struct sipdam_policy *policy, __u32 protocol, __u32 port)
 {
 	if (!policy || !port)
 		return -1;
@@ -305,6 +325,16 @@ __noinline int port_kind(const struct sipdam_policy *policy, __u32 protocol, __u
 				return kind;
 	}
 	return -1;
+}
+
+/* The first port of a kind is nearly always the one: it is found without a call. */
+static __always_inline int port_kind(const struct sipdam_policy *policy, __u8 protocol, __u16 port)
+{
+	int first = protocol == IPPROTO_UDP ? SIPDAM_PORTS_UDP : SIPDAM_PORTS_TCP;
+
+	if (port && policy->ports[first].port[0] == port)
+		return first;
+	return port_search(policy, protocol, port);
 }
 
 static __always_inline int packet_udp(const struct cursor *cursor, struct packet *packet)
@@ -352,23 +382,9 @@ static __always_inline int packet_tcp(const struct cursor *cursor, struct packet
 	return SIPDAM_REASON_NONE;
 }
 
-/*
- * What UDP and TCP say of their length. A function of its own so that the kernel forgets by which of the
- * many ways through the headers a packet has come here.
- */
-__noinline int packet_payload(frame_t *frame, struct packet *packet)
-{
-	struct cursor cursor;
-
-	if (!packet)
-		return SIPDAM_REASON_NOT_SIP;
-	cursor = cursor_open(frame, packet->present, packet->length);
-	return packet->protocol == IPPROTO_UDP ? packet_udp(&cursor, packet) : packet_tcp(&cursor, packet);
-}
-
 /* Ports, and whether they are ours. */
-static __always_inline int packet_transport(frame_t *frame, const struct cursor *cursor,
-					    const struct sipdam_policy *policy, struct packet *packet)
+static __always_inline int packet_transport(const struct cursor *cursor, const struct sipdam_policy *policy,
+					    struct packet *packet)
 {
 	__be16 ports[2];
 	int error = cursor_load(cursor, packet->transport_offset, ports, PORTS_BYTES);
@@ -392,7 +408,7 @@ static __always_inline int packet_transport(frame_t *frame, const struct cursor 
 	packet->port_kind = kind;
 	if (packet->lies || packet->transport_offset > packet->end)
 		return SIPDAM_REASON_MALFORMED;
-	return packet_payload(frame, packet);
+	return packet->protocol == IPPROTO_UDP ? packet_udp(cursor, packet) : packet_tcp(cursor, packet);
 }
 
 /*
@@ -412,7 +428,7 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 	if (reason)
 		return reason;
 	if (type == __builtin_bswap16(ETH_P_IP))
-		reason = packet_ipv4(cursor, offset, packet);
+		reason = packet_ipv4(frame, cursor, offset, packet);
 	else if (type == __builtin_bswap16(ETH_P_IPV6))
 		reason = packet_ipv6(frame, cursor, offset, packet);
 	else
@@ -421,7 +437,34 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 		return reason;
 	if (packet->fragment == FRAGMENT_FOLLOWER)
 		return packet->lies ? SIPDAM_REASON_MALFORMED : SIPDAM_REASON_NONE;
-	return packet_transport(frame, cursor, policy, packet);
+	opened.length = packet->length; /* further buffers may have been counted since */
+	return packet_transport(cursor, policy, packet);
+}
+
+/*
+ * The shortest way of all, for most of an edge's packets: is this plain UDP or TCP to a port that cannot
+ * be ours? It reads nothing but constant offsets of the first buffer and says yes only where packet_read
+ * would say NOT_SIP; a trial takes both ways and compares.
+ */
+static __always_inline bool packet_is_plainly_other(frame_t *frame, const struct sipdam_policy *policy)
+{
+#ifdef __bpf__
+	const __u8 *data = (void *)(long)frame->data;
+	const __u8 *end = (void *)(long)frame->data_end;
+	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+	const __be16 *type = (const void *)(data + ETH_HLEN - 2);
+	const __be16 *port = (const void *)(data + ETH_HLEN + IPV4_HEADER_BYTES + 2);
+
+	if (data + ETH_HLEN + IPV4_HEADER_BYTES + PORTS_BYTES > end || *type != __builtin_bswap16(ETH_P_IP))
+		return false;
+	return ip->version_length == 0x45 && is_transport(ip->protocol) &&
+	       !(ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
+	       data + ETH_HLEN + __builtin_bswap16(ip->total_length) <= end && *port &&
+	       !port_hinted(policy, ip->protocol, __builtin_bswap16(*port));
+#else
+	(void)frame, (void)policy;
+	return false;
+#endif
 }
 
 #endif

@@ -12,6 +12,7 @@
  *   pools       what all unknown sources share
  */
 #include <linux/bpf.h>
+#include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
 #include "clock.h"
@@ -34,27 +35,43 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The one kind of word in the networks' table. */
 #define NETWORK_KIND 1
 
-/* All that is known of one packet. */
-struct run {
-	frame_t *frame;
-	const struct sipdam_policy *policy;
+/*
+ * All that is known of one packet. It lies in a map, not on the stack: what is read back from there is
+ * any value to the kernel's verifier, which so follows one packet from step to step and not one for each
+ * way through the headers. A call of a function would do the same, and costs more.
+ */
+struct work {
 	struct packet packet;
 	struct message message;
 	__u64 now;	   /* nanoseconds; 0 until the packet is for us */
 	__u32 policy_slot; /* which policy, and so which lists: read once */
 	__u32 tier;	   /* enum sipdam_tier */
-	int inherited;	   /* reason of the first fragment */
+	__u32 inherited;   /* reason of the first fragment */
+	__u32 unread;	   /* TRUNCATED where the capture hides the payload */
+
+	/* What this CPU keeps between packets, and what need not be cleared. */
+	struct clock_cache clock;
+	struct window window;
+};
+_Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
+
+struct run {
+	frame_t *frame;
+	const struct sipdam_policy *policy;
+	struct work *work;
 };
 
-/* Bytes of the frame, over all buffers, and on the wire: they differ in a capture cut short. */
-static __always_inline void measure(frame_t *frame, struct packet *packet)
+/* Bytes of the first buffer; packet_reaches() asks for more where a header does. */
+static __always_inline void begin(frame_t *frame, struct work *work)
 {
 	struct sipdam_trial *handed_in = trial_record();
+	__u32 bytes = frame->data_end - frame->data;
 
-	packet->present = bpf_xdp_get_buff_len(frame);
-	packet->length = packet->present;
-	if (handed_in && handed_in->wire_length > packet->present)
-		packet->length = handed_in->wire_length;
+	__builtin_memset(work, 0, offsetof(struct work, clock));
+	work->packet.present = bytes;
+	work->packet.length = bytes;
+	if (handed_in && handed_in->wire_length > bytes)
+		work->packet.length = handed_in->wire_length;
 }
 
 /* The policy in force for the whole way of this packet, and the lists that belong to it. */
@@ -68,43 +85,44 @@ static __always_inline const struct sipdam_policy *policy_in_force(__u32 *slot)
 }
 
 /* Step 1. The protected addresses are asked last: most packets have been sent on by then. */
-static __always_inline int read(struct run *run)
+static __always_inline int read(const struct run *run)
 {
-	struct packet *packet = &run->packet;
+	struct work *work = run->work;
+	struct packet *packet = &work->packet;
 	int reason = packet_read(run->frame, run->policy, packet);
 
 	if (reason == SIPDAM_REASON_NOT_SIP || reason == SIPDAM_REASON_TRUNCATED)
 		return reason;
-	run->now = clock_now();
+	run->work->now = clock_now(&work->clock);
 	if (packet->family && run->policy->list_entries[SIPDAM_LIST_ADDRESSES] &&
-	    !list_has(run->policy_slot, SIPDAM_LIST_ADDRESSES, &packet->destination, run->now))
+	    !list_has(run->work->policy_slot, SIPDAM_LIST_ADDRESSES, &packet->destination, run->work->now))
 		return SIPDAM_REASON_NOT_SIP;
 	if (reason) {
-		run->message.class = SIPDAM_CLASS_MALFORMED;
+		run->work->message.class = SIPDAM_CLASS_MALFORMED;
 		return reason;
 	}
 	if (packet->fragment == FRAGMENT_FOLLOWER) {
 		/* A follower has no ports: that it is not for us is known from its first alone. */
-		run->inherited = fragment_follows(packet, run->now);
-		if (run->inherited == SIPDAM_REASON_NOT_SIP)
+		run->work->inherited = fragment_follows(packet, run->work->now);
+		if (run->work->inherited == SIPDAM_REASON_NOT_SIP)
 			return SIPDAM_REASON_NOT_SIP;
 	}
 	return SIPDAM_REASON_NONE;
 }
 
 /* Step 2. */
-static __always_inline int listed(struct run *run)
+static __always_inline int listed(const struct run *run)
 {
 	const struct sipdam_policy *policy = run->policy;
-	const struct packet_address *source = &run->packet.source;
+	const struct packet_address *source = &run->work->packet.source;
 
 	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
-	    list_has(run->policy_slot, SIPDAM_LIST_ALLOW, source, run->now)) {
-		run->tier = SIPDAM_TIER_ALLOWED;
+	    list_has(run->work->policy_slot, SIPDAM_LIST_ALLOW, source, run->work->now)) {
+		run->work->tier = SIPDAM_TIER_ALLOWED;
 		return SIPDAM_REASON_NONE;
 	}
 	if (policy->list_entries[SIPDAM_LIST_DENY] &&
-	    list_has(run->policy_slot, SIPDAM_LIST_DENY, source, run->now))
+	    list_has(run->work->policy_slot, SIPDAM_LIST_DENY, source, run->work->now))
 		return SIPDAM_REASON_DENIED;
 	return SIPDAM_REASON_NONE;
 }
@@ -139,44 +157,56 @@ __noinline __u32 blank_bytes(frame_t *frame, const struct packet *packet)
 
 /*
  * What the payload is from byte `skip` on, as a SIP_MESSAGE; SIP_CUT where what is present decides
- * nothing, SIP_BLANK where CR or LF come first. A function of its own so that the kernel follows one
- * packet of unknown class from here on, and not one of each class.
+ * nothing, SIP_BLANK where CR or LF come first.
  */
-__noinline __u32 message_at(frame_t *frame, const struct packet *packet, __u32 skip)
+static __always_inline __u32 message_at(frame_t *frame, const struct packet *packet, __u32 skip,
+					struct window *window)
 {
-	struct window window;
-	struct cursor cursor;
-	__u32 length;
+	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+	__u32 length = packet->payload_length - skip;
+	__u64 words[2];
+	__u32 glance;
 
-	if (!packet || skip > packet->payload_length)
-		return SIP_MALFORMED;
-	length = packet->payload_length - skip;
-	cursor = cursor_open(frame, packet->present, packet->length);
-	cursor_window(&cursor, packet->payload_offset + skip, length, &window);
-	if (window.length && is_blank(window.word[0]))
+	if (length >= sizeof(words)) {
+		cursor_glance(&cursor, packet->payload_offset + skip, words);
+		glance = sip_glance(words[0], words[1]);
+		if (glance != SIP_CUT)
+			return glance;
+	}
+	cursor_window(&cursor, packet->payload_offset + skip, length, window);
+	if (window->length && is_blank(window->word[0]))
 		return SIP_BLANK;
-	if (is_stun(&window, length))
+	if (is_stun(window, length))
 		return SIP_KEEPALIVE;
 	if (length > WINDOW_BYTES)
 		length = WINDOW_BYTES;
-	return sip_classify(&window, !packet->payload_whole || window.length < length);
+	return sip_classify(window, !packet->payload_whole || window->length < length);
 }
 
-static __always_inline __u32 payload_message(struct run *run)
+/* The same behind leading CRs and LFs. Rare, and a function of its own so that it is verified apart. */
+__noinline __u32 message_behind_blank(frame_t *frame, const struct packet *packet, struct window *window)
 {
-	const struct packet *packet = &run->packet;
 	__u32 message, blank;
+
+	if (!packet || !window)
+		return SIP_MALFORMED;
+	blank = blank_bytes(frame, packet);
+	if (blank >= packet->payload_length)
+		return packet->payload_whole ? SIP_KEEPALIVE : SIP_CUT;
+	message = message_at(frame, packet, blank, window);
+	return message == SIP_BLANK ? SIP_MALFORMED : message;
+}
+
+static __always_inline __u32 payload_message(const struct run *run)
+{
+	const struct packet *packet = &run->work->packet;
+	struct window *window = &run->work->window;
+	__u32 message;
 
 	if (packet->payload_whole && packet->payload_length <= SIP_KEEPALIVE_BYTES)
 		return SIP_KEEPALIVE;
-	message = message_at(run->frame, packet, 0);
-	if (message != SIP_BLANK)
-		return message;
-	blank = blank_bytes(run->frame, packet);
-	if (blank >= packet->payload_length)
-		return packet->payload_whole ? SIP_KEEPALIVE : SIP_CUT;
-	message = message_at(run->frame, packet, blank);
-	return message == SIP_BLANK ? SIP_MALFORMED : message;
+	message = message_at(run->frame, packet, 0, window);
+	return message == SIP_BLANK ? message_behind_blank(run->frame, packet, window) : message;
 }
 
 static __always_inline __u32 tcp_tokens(__u32 bytes)
@@ -194,10 +224,10 @@ static __always_inline bool is_short(const struct packet *packet)
  * A segment: the opening of a connection, the beginning of a message on a port of clear SIP, or
  * something in between, which costs by its size and at least one token (or bare ACKs would be free).
  */
-static __always_inline int classify_tcp(struct run *run)
+static __always_inline int classify_tcp(const struct run *run)
 {
-	const struct packet *packet = &run->packet;
-	struct message *message = &run->message;
+	const struct packet *packet = &run->work->packet;
+	struct message *message = &run->work->message;
 	__u32 started = tcp_tokens(packet->payload_length);
 	__u32 found = SIP_MALFORMED;
 
@@ -222,10 +252,10 @@ static __always_inline int classify_tcp(struct run *run)
 	return SIPDAM_REASON_NONE;
 }
 
-static __always_inline int classify_udp(struct run *run)
+static __always_inline int classify_udp(const struct run *run)
 {
-	const struct packet *packet = &run->packet;
-	struct message *message = &run->message;
+	const struct packet *packet = &run->work->packet;
+	struct message *message = &run->work->message;
 	__u32 found = payload_message(run);
 
 	if (found == SIP_CUT) {
@@ -242,13 +272,13 @@ static __always_inline int classify_udp(struct run *run)
  * Step 5, read before step 2 so that denied packets have their labels in the counters: it changes no
  * state and costs 3 ns. Returns TRUNCATED where a capture holds too little, to be said at its turn.
  */
-static __always_inline int classify(struct run *run)
+static __always_inline int classify(const struct run *run)
 {
-	const struct packet *packet = &run->packet;
+	const struct packet *packet = &run->work->packet;
 
-	run->message.tokens = 1;
+	run->work->message.tokens = 1;
 	if (packet->fragment == FRAGMENT_FOLLOWER || packet->cut) {
-		run->message.class = SIPDAM_CLASS_FRAGMENT;
+		run->work->message.class = SIPDAM_CLASS_FRAGMENT;
 		return SIPDAM_REASON_NONE;
 	}
 	return packet->protocol == IPPROTO_TCP ? classify_tcp(run) : classify_udp(run);
@@ -265,8 +295,8 @@ static __always_inline struct demand demand_of(const struct run *run, const stru
 					       __u32 n)
 {
 	return (struct demand){
-		.hash = masked_hash(&run->packet.source, &masks[family_index(&run->packet)]),
-		.now = run->now >> SIPDAM_TICK_SHIFT,
+		.hash = masked_hash(&run->work->packet.source, &masks[family_index(&run->work->packet)]),
+		.now = run->work->now >> SIPDAM_TICK_SHIFT,
 		.horizon = run->policy->horizon,
 		.kind = kind,
 		.n = n,
@@ -276,8 +306,8 @@ static __always_inline struct demand demand_of(const struct run *run, const stru
 /* Step 6: the source's own buckets, of the class and, for large segments, of tcp_data: both or none. */
 static __always_inline bool source_admits(const struct run *run)
 {
-	const struct message *message = &run->message;
-	const struct sipdam_limit *limits = run->policy->limits[run->tier & (SIPDAM_TIERS - 1)];
+	const struct message *message = &run->work->message;
+	const struct sipdam_limit *limits = run->policy->limits[run->work->tier & (SIPDAM_TIERS - 1)];
 	const struct sipdam_limit *limit = &limits[message->class & (SIPDAM_CLASSES_MAX - 1)];
 	const struct sipdam_limit *data = &limits[SIPDAM_CLASS_TCP_DATA];
 	struct demand demand;
@@ -285,19 +315,9 @@ static __always_inline bool source_admits(const struct run *run)
 	if (limit_is_unlimited(limit) && !message->data_tokens)
 		return true;
 	demand = demand_of(run, run->policy->source_mask, message->class, message->tokens);
-	if (!message->data_tokens || limit_is_unlimited(data))
-		return limit_is_unlimited(limit) || source_takes(limit, &demand);
-	demand.kind = SIPDAM_CLASS_TCP_DATA;
-	demand.n = message->data_tokens;
-	if (!source_would_take(data, &demand))
-		return false;
-	demand.kind = message->class;
-	demand.n = message->tokens;
-	if (!limit_is_unlimited(limit) && !source_takes(limit, &demand))
-		return false;
-	demand.kind = SIPDAM_CLASS_TCP_DATA;
-	demand.n = message->data_tokens;
-	return source_takes(data, &demand);
+	if (message->data_tokens)
+		return source_takes_both(limit, data, &demand, message->data_tokens);
+	return source_takes(limit, &demand);
 }
 
 static __always_inline bool network_admits(const struct run *run)
@@ -305,7 +325,7 @@ static __always_inline bool network_admits(const struct run *run)
 	const struct sipdam_limit *limit = &run->policy->network;
 	struct demand demand;
 
-	if (!is_network_class(run->message.class) || limit_is_unlimited(limit))
+	if (!is_network_class(run->work->message.class) || limit_is_unlimited(limit))
 		return true;
 	demand = demand_of(run, run->policy->network_mask, NETWORK_KIND, 1);
 	return network_takes(limit, &demand);
@@ -321,7 +341,7 @@ static __always_inline bool pool_admits(const struct run *run, __u32 class, __u3
 {
 	const struct sipdam_limit *limit = &run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)];
 	struct sipdam_pool *pool = pool_of(class);
-	__u64 now = run->now >> SIPDAM_TICK_SHIFT;
+	__u64 now = run->work->now >> SIPDAM_TICK_SHIFT;
 	int answer;
 
 	if (!n || !pool || limit_is_unlimited(limit))
@@ -337,7 +357,7 @@ static __always_inline bool pool_admits(const struct run *run, __u32 class, __u3
 /* Step 7, second half; as with sources, both buckets or none. */
 static __always_inline bool pools_admit(const struct run *run)
 {
-	const struct message *message = &run->message;
+	const struct message *message = &run->work->message;
 
 	return pool_admits(run, SIPDAM_CLASS_TCP_DATA, message->data_tokens, false) &&
 	       pool_admits(run, message->class, message->tokens, true) &&
@@ -345,25 +365,25 @@ static __always_inline bool pools_admit(const struct run *run)
 }
 
 /* The whole way, from the first header to a reason. */
-static __always_inline int judge(struct run *run)
+static __always_inline int judge(const struct run *run)
 {
+	struct work *work = run->work;
 	int reason = read(run);
-	int unread;
 
 	if (reason)
 		return reason;
-	unread = classify(run);
+	work->unread = classify(run);
 	reason = listed(run);
 	if (reason)
 		return reason;
-	if (run->inherited)
-		return run->inherited;
-	if (unread)
-		return unread;
+	if (work->inherited)
+		return work->inherited;
+	if (work->unread)
+		return work->unread;
 	if (!source_admits(run))
-		return run->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
-								   : SIPDAM_REASON_SOURCE_RATE;
-	if (run->tier == SIPDAM_TIER_ALLOWED)
+		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
+								    : SIPDAM_REASON_SOURCE_RATE;
+	if (work->tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
 	if (!network_admits(run))
 		return SIPDAM_REASON_NETWORK_RATE;
@@ -373,16 +393,31 @@ static __always_inline int judge(struct run *run)
 SEC("xdp.frags")
 int sipdam_filter(struct xdp_md *context)
 {
-	struct run run = {};
+	struct run run = {.frame = context};
+	__u32 slot = interface_slot(context), policy_slot;
+	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
+	struct packet *packet;
+	bool plainly_other;
 	int reason;
 
-	run.frame = context;
-	measure(context, &run.packet);
-	run.policy = policy_in_force(&run.policy_slot);
-	if (!run.policy)
+	run.policy = policy_in_force(&policy_slot);
+	if (!count || !run.policy)
 		return XDP_PASS;
+	plainly_other = packet_is_plainly_other(context, run.policy);
+	if (plainly_other && !is_trial) {
+		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], context->data_end - context->data);
+		return XDP_PASS;
+	}
+	run.work = (struct work *)count->work;
+	begin(context, run.work);
+	run.work->policy_slot = policy_slot;
+	packet = &run.work->packet;
 	reason = judge(&run);
-	if (run.packet.fragment == FRAGMENT_FIRST && run.packet.family)
-		fragment_remember(&run.packet, reason, run.now ? run.now : clock_now());
-	return verdict(context, reason, run.policy, &run.packet, &run.message, run.packet.length);
+	if (plainly_other && reason != SIPDAM_REASON_NOT_SIP)
+		reason = SIPDAM_REASON_NONE; /* no reason at all: a trial shows that the two ways differ */
+	if (packet->fragment == FRAGMENT_FIRST && packet->family)
+		fragment_remember(packet, reason, run.work->now ? run.work->now : clock_now(&run.work->clock));
+	if (!packet->family)
+		packet_reaches(context, packet, ~0u);
+	return verdict(count, reason, run.policy, packet, &run.work->message);
 }

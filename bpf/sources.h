@@ -67,7 +67,7 @@ struct demand {
 };
 
 /* Takes from a line; what is odd about it is counted. True when n packets are admitted. */
-static __always_inline int line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
+static __always_inline bool line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
 				       const struct demand *demand, __u32 displaced_event)
 {
 	bool displaced = false;
@@ -81,36 +81,46 @@ static __always_inline int line_admits(struct sipdam_line *line, const struct si
 	return answer == BUCKET_ADMITS;
 }
 
+/* The questions to the tables. A look-up in an array that fails cannot refuse anybody. */
+static __always_inline bool source_takes(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line = source_line(demand->hash);
+
+	return !line || line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED);
+}
+
+static __always_inline bool network_takes(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line = network_line(demand->hash);
+
+	return !line || line_admits(line, limit, demand, SIPDAM_TABLE_NETWORK_DISPLACED);
+}
+
 /*
- * The three questions to the tables: 1 for admitted, 0 for refused. Functions of their own, so that the
- * kernel verifies the search of a line once and not for every way that leads here.
+ * Both or none of two buckets of one source: a segment's class and its further bytes. Rare, and a
+ * function of its own so that the kernel verifies its three searches of a line once.
  */
-__noinline int source_takes(const struct sipdam_limit *limit, const struct demand *demand)
+__noinline int source_takes_both(const struct sipdam_limit *limit, const struct sipdam_limit *data,
+				 const struct demand *demand, __u32 data_tokens)
 {
-	struct sipdam_line *line = source_line(demand ? demand->hash : 0);
+	struct demand besides;
+	struct sipdam_line *line;
 
-	if (!line || !limit || !demand)
+	if (!limit || !data || !demand)
 		return 1;
-	return line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED);
-}
-
-__noinline int source_would_take(const struct sipdam_limit *limit, const struct demand *demand)
-{
-	struct sipdam_line *line = source_line(demand ? demand->hash : 0);
-
-	if (!line || !limit || !demand)
+	line = source_line(demand->hash);
+	if (!line)
 		return 1;
-	return line_conforms(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon, limit,
-			     demand->n);
-}
-
-__noinline int network_takes(const struct sipdam_limit *limit, const struct demand *demand)
-{
-	struct sipdam_line *line = network_line(demand ? demand->hash : 0);
-
-	if (!line || !limit || !demand)
-		return 1;
-	return line_admits(line, limit, demand, SIPDAM_TABLE_NETWORK_DISPLACED);
+	besides = *demand;
+	besides.kind = SIPDAM_CLASS_TCP_DATA;
+	besides.n = data_tokens;
+	if (!limit_is_unlimited(data) &&
+	    !line_conforms(line, bucket_tag(besides.hash, besides.kind), besides.now, besides.horizon, data,
+			   data_tokens))
+		return 0;
+	if (!limit_is_unlimited(limit) && !line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED))
+		return 0;
+	return limit_is_unlimited(data) || line_admits(line, data, &besides, SIPDAM_TABLE_SOURCE_DISPLACED);
 }
 
 #endif

@@ -30,32 +30,33 @@ static __always_inline void count_one(struct sipdam_count *count, __u32 bytes)
 	count->bytes += bytes;
 }
 
-/* The counters' slot of the interface the packet came by; beyond the last one if it has none. */
+/* The counters' slot of the interface the packet came by. */
 static __always_inline __u32 interface_slot(const struct xdp_md *context)
 {
+	struct sipdam_trial *handed_in = trial_record();
 	struct sipdam_interfaces *known;
 	__u32 zero = 0;
 	__u32 ifindex = context->ingress_ifindex;
 
+	if (handed_in)
+		return handed_in->interface;
 	known = bpf_map_lookup_elem(&interfaces, &zero);
 	if (!known)
-		return SIPDAM_INTERFACES_MAX;
-#pragma unroll
-	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		return SIPDAM_INTERFACE_OTHER;
+	if (known->ifindex[0] == ifindex)
+		return 0;
+	for (__u32 slot = 1; slot < SIPDAM_INTERFACES_MAX; slot++)
 		if (known->ifindex[slot] == ifindex)
 			return slot;
-	return SIPDAM_INTERFACES_MAX;
+	return SIPDAM_INTERFACE_OTHER;
 }
 
-/* A lookup that fails loses a count, never changes a verdict. */
-static __always_inline void count_packet(__u32 slot, int reason, int verdict, const struct packet *packet,
-					 const struct message *message, __u32 bytes)
+static __always_inline void count_packet(struct sipdam_counters *count, int reason, int verdict,
+					 const struct packet *packet, const struct message *message)
 {
-	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
 	__u32 transport = packet->protocol == IPPROTO_TCP ? SIPDAM_TRANSPORT_TCP : SIPDAM_TRANSPORT_UDP;
+	__u32 bytes = packet->length;
 
-	if (!count)
-		return;
 	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)], bytes);
 	if (!message->class)
 		return;
@@ -81,20 +82,17 @@ static __always_inline void report_trial(struct sipdam_trial *report, int reason
 }
 
 /* Counts and ends. */
-static __always_inline int verdict(struct xdp_md *context, int reason, const struct sipdam_policy *policy,
-				   const struct packet *packet, const struct message *message, __u32 bytes)
+static __always_inline int verdict(struct sipdam_counters *count, int reason, const struct sipdam_policy *policy,
+				   const struct packet *packet, const struct message *message)
 {
-	struct sipdam_trial *trial_run = trial_record();
+	struct sipdam_trial *report = trial_record();
 	int verdict = SIPDAM_VERDICT_PASS;
 
 	if (drop_reasons >> (reason & (SIPDAM_REASONS_MAX - 1)) & 1)
 		verdict = policy->monitor ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
-	if (trial_run) {
-		count_packet(trial_run->interface, reason, verdict, packet, message, bytes);
-		report_trial(trial_run, reason, verdict, packet, message);
-	} else {
-		count_packet(interface_slot(context), reason, verdict, packet, message, bytes);
-	}
+	count_packet(count, reason, verdict, packet, message);
+	if (report)
+		report_trial(report, reason, verdict, packet, message);
 	return verdict == SIPDAM_VERDICT_DROP ? XDP_DROP : XDP_PASS;
 }
 

@@ -43,12 +43,18 @@ struct sipdam_count {
 
 #define SIPDAM_INTERFACES_MAX 16
 
+#define SIPDAM_WORK_WORDS 32
+
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
 struct sipdam_counters {
 	struct sipdam_count reason[2][SIPDAM_REASONS_MAX];
 	struct sipdam_count method[SIPDAM_TRANSPORTS][SIPDAM_VERDICTS][SIPDAM_METHODS_MAX];
 	struct sipdam_count class[SIPDAM_VERDICTS][SIPDAM_CLASSES_MAX];
+	__u64 work[SIPDAM_WORK_WORDS]; /* the program's room for one packet; means nothing between two */
 };
+
+/* Packets of interfaces without counters of their own work and count here; nobody reads it. */
+#define SIPDAM_INTERFACE_OTHER SIPDAM_INTERFACES_MAX
 
 /* Interfaces in the order of their counters; an index of 0 is a free slot. */
 struct sipdam_interfaces {
