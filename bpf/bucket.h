@@ -43,6 +43,12 @@ static __always_inline __u64 bucket_tag(__u64 hash, __u32 kind)
 	return (hash >> (64 - TAG_BITS + TAG_KIND_BITS)) << TAG_KIND_BITS | (kind & 0xf);
 }
 
+/* All ones for a negative difference: a choice without a branch, which a random source would mispredict. */
+static __always_inline __u64 sign_mask(__u64 difference)
+{
+	return (__s64)difference >> 63;
+}
+
 /*
  * How far the word's arrival time lies ahead of now, ticks. Times wrap in 44 bits; one further ahead
  * than any bucket is deep (horizon) is an old word, and an old word is a full bucket.
@@ -51,7 +57,7 @@ static __always_inline __u64 bucket_ahead(__u64 word, __u64 now, __u64 horizon)
 {
 	__u64 ahead = (word - now) & TAT_MASK;
 
-	return ahead > horizon ? 0 : ahead;
+	return ahead & ~sign_mask(horizon - ahead);
 }
 
 /* What n packets cost, ticks: never more than a full bucket, so that a large segment can pass at all. */
@@ -78,12 +84,28 @@ static __always_inline __u64 line_word(const struct sipdam_line *line, __u32 way
 	return *(const volatile __u64 *)&line->word[way & (SIPDAM_WAYS - 1)];
 }
 
-/* Finds the tag, or else the word with the smallest arrival time. */
+/* The word that a new one may replace: the smallest arrival time, found without branches. */
+static __always_inline struct bucket_slot line_victim(const struct sipdam_line *line, __u64 now, __u64 horizon)
+{
+	__u64 least = ~0ULL >> 1; /* ahead << 3 | way */
+	struct bucket_slot slot = {.found = false};
+
+#pragma unroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 each = bucket_ahead(line_word(line, way), now, horizon) << SIPDAM_WAY_BITS | way;
+
+		least += (each - least) & sign_mask(each - least);
+	}
+	slot.way = least & (SIPDAM_WAYS - 1);
+	slot.word = line_word(line, slot.way);
+	slot.ahead = bucket_ahead(slot.word, now, horizon);
+	return slot;
+}
+
+/* Finds the tag, or else the word it may replace. */
 static __always_inline struct bucket_slot line_find(const struct sipdam_line *line, __u64 tag, __u64 now,
 						    __u64 horizon)
 {
-	struct bucket_slot slot = {.ahead = ~0ULL};
-
 #pragma unroll
 	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
 		__u64 word = line_word(line, way);
@@ -91,15 +113,7 @@ static __always_inline struct bucket_slot line_find(const struct sipdam_line *li
 		if (word >> SIPDAM_TAT_BITS == tag)
 			return (struct bucket_slot){word, bucket_ahead(word, now, horizon), way, true};
 	}
-#pragma unroll
-	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
-		__u64 word = line_word(line, way);
-		__u64 ahead = bucket_ahead(word, now, horizon);
-
-		if (ahead < slot.ahead)
-			slot = (struct bucket_slot){word, ahead, way, false};
-	}
-	return slot;
+	return line_victim(line, now, horizon);
 }
 
 /*

@@ -44,6 +44,8 @@ struct work {
 	struct packet packet;
 	struct message message;
 	__u64 now;	   /* nanoseconds; 0 until the packet is for us */
+	__u64 source_hash;
+	__u64 network_hash;
 	__u32 policy_slot; /* which policy, and so which lists: read once */
 	__u32 tier;	   /* enum sipdam_tier */
 	__u32 inherited;   /* reason of the first fragment */
@@ -108,6 +110,27 @@ static __always_inline int read(const struct run *run)
 			return SIPDAM_REASON_NOT_SIP;
 	}
 	return SIPDAM_REASON_NONE;
+}
+
+/*
+ * Finds the lines of the source and of its network and begins to read them: two cache misses of a flood
+ * from many sources then pass side by side, while the payload is looked at, and not one after the other
+ * behind a compare-and-swap.
+ */
+static __always_inline void approach_tables(const struct run *run)
+{
+	struct work *work = run->work;
+	const struct packet *packet = &work->packet;
+	const struct sipdam_line *line;
+
+	work->source_hash = masked_hash(&packet->source, &run->policy->source_mask[family_index(packet)]);
+	line = source_line(work->source_hash);
+	if (line)
+		line_word(line, 0);
+	work->network_hash = masked_hash(&packet->source, &run->policy->network_mask[family_index(packet)]);
+	line = network_line(work->network_hash);
+	if (line)
+		line_word(line, 0);
 }
 
 /* Step 2. */
@@ -291,11 +314,10 @@ static __always_inline bool is_network_class(__u32 class)
 #undef X
 }
 
-static __always_inline struct demand demand_of(const struct run *run, const struct sipdam_mask *masks, __u32 kind,
-					       __u32 n)
+static __always_inline struct demand demand_of(const struct run *run, __u64 hash, __u32 kind, __u32 n)
 {
 	return (struct demand){
-		.hash = masked_hash(&run->work->packet.source, &masks[family_index(&run->work->packet)]),
+		.hash = hash,
 		.now = run->work->now >> SIPDAM_TICK_SHIFT,
 		.horizon = run->policy->horizon,
 		.kind = kind,
@@ -314,7 +336,7 @@ static __always_inline bool source_admits(const struct run *run)
 
 	if (limit_is_unlimited(limit) && !message->data_tokens)
 		return true;
-	demand = demand_of(run, run->policy->source_mask, message->class, message->tokens);
+	demand = demand_of(run, run->work->source_hash, message->class, message->tokens);
 	if (message->data_tokens)
 		return source_takes_both(limit, data, &demand, message->data_tokens);
 	return source_takes(limit, &demand);
@@ -327,7 +349,7 @@ static __always_inline bool network_admits(const struct run *run)
 
 	if (!is_network_class(run->work->message.class) || limit_is_unlimited(limit))
 		return true;
-	demand = demand_of(run, run->policy->network_mask, NETWORK_KIND, 1);
+	demand = demand_of(run, run->work->network_hash, NETWORK_KIND, 1);
 	return network_takes(limit, &demand);
 }
 
@@ -372,6 +394,7 @@ static __always_inline int judge(const struct run *run)
 
 	if (reason)
 		return reason;
+	approach_tables(run);
 	work->unread = classify(run);
 	reason = listed(run);
 	if (reason)

@@ -23,7 +23,8 @@
  * tag = source:16 | kind:4, where the kind is the class (sources) or 1 (networks). Fragments: see
  * bpf/fragments.h. A word of 0 is free.
  */
-#define SIPDAM_WAYS 8
+#define SIPDAM_WAY_BITS 3
+#define SIPDAM_WAYS (1 << SIPDAM_WAY_BITS)
 struct sipdam_line {
 	__u64 word[SIPDAM_WAYS];
 } __attribute__((aligned(64)));

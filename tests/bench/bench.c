@@ -23,7 +23,7 @@
 #define ROUNDS_MAX 999
 #define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
 
-enum program { BARE_DROP, BARE_PASS, FILTER };
+enum program { BARE_DROP, BARE_PASS, BARE_LINE, FILTER };
 enum policy { POLICY_DEFAULT, POLICY_DENY, POLICY_WIDE, POLICIES };
 
 struct sample_case {
@@ -44,7 +44,9 @@ struct sample_case {
 static struct sample_case cases[] = {
 	{"bare XDP_DROP", BARE_DROP, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"bare XDP_PASS", BARE_PASS, BARE_PASS, 5060, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
-	{"bare XDP_DROP, 16,000,000 sources", BARE_DROP, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one memory line each, 10,000 sources", BARE_LINE, BARE_DROP, 5060, ELEVEN, 10000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one memory line each, 1,000,000", BARE_LINE, BARE_DROP, 5060, ELEVEN, 1000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one memory line each, 16,000,000", BARE_LINE, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"not SIP (RTP)", FILTER, BARE_PASS, 20000, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
 	{"denied address", FILTER, BARE_DROP, 5060, DENIED, 1, POLICY_DENY, XDP_DROP, {0}},
 	{"one hot source, dropped", FILTER, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
@@ -155,6 +157,8 @@ static int program_of(const struct sample_case *one)
 {
 	if (one->program == FILTER)
 		return filter_program(filters[one->policy]);
+	if (one->program == BARE_LINE)
+		return bpf_program__fd(vary->progs.bare_line);
 	return bpf_program__fd(one->program == BARE_DROP ? vary->progs.bare_drop : vary->progs.bare_pass);
 }
 
@@ -219,7 +223,7 @@ static void print(int rounds, __u32 packets)
 		double median = percentile(one, rounds, 50), quiet = percentile(one, rounds, 10);
 
 		printf("%-36s %8.1f %8.1f", one->name, median, quiet);
-		if (one->program == FILTER)
+		if (one->program >= BARE_LINE)
 			printf(" %10.1f %8.1f", median - percentile(bare, rounds, 50),
 			       quiet - percentile(bare, rounds, 10));
 		printf("\n");
