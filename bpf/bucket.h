@@ -14,20 +14,21 @@
 #include "cursor.h"
 #include "sipdam/state.h"
 
-#define TAT_MASK ((1ULL << SIPDAM_TAT_BITS) - 1)
+#define TAT_MASK      ((1ULL << SIPDAM_TAT_BITS) - 1)
 #define TAG_KIND_BITS 4
-#define TAG_BITS 20
+#define TAG_BITS      20
 
 enum bucket_answer {
 	BUCKET_ADMITS = 0,
 	BUCKET_REFUSES = 1,
-	BUCKET_CONTENDED = 2, /* other CPUs took the word first, twice: refused, so that no rate is exceeded */
+	BUCKET_CONTENDED =
+		2, /* other CPUs took the word first, twice: refused, so that no rate is exceeded */
 };
 
 /* Where a tag is in a line, or which word it may replace. */
 struct bucket_slot {
-	__u64 word;   /* as read */
-	__u64 ahead;  /* ticks by which its arrival time lies in the future; 0: a full bucket */
+	__u64 word;  /* as read */
+	__u64 ahead; /* ticks by which its arrival time lies in the future; 0: a full bucket */
 	__u32 way;
 	bool found;
 };
@@ -85,7 +86,8 @@ static __always_inline __u64 line_word(const struct sipdam_line *line, __u32 way
 }
 
 /* The word that a new one may replace: the smallest arrival time, found without branches. */
-static __always_inline struct bucket_slot line_victim(const struct sipdam_line *line, __u64 now, __u64 horizon)
+static __always_inline struct bucket_slot line_victim(const struct sipdam_line *line, __u64 now,
+						      __u64 horizon)
 {
 	__u64 least = ~0ULL >> 1; /* ahead << 3 | way */
 	struct bucket_slot slot = {.found = false};

@@ -38,13 +38,13 @@ typedef struct {
 struct cursor {
 #ifdef __bpf__
 	frame_t *frame;
-	void *data;	 /* first buffer */
+	void *data; /* first buffer */
 	void *data_end;
 #else
 	const __u8 *data;
 #endif
-	__u32 present;	/* bytes that can be read, over all buffers */
-	__u32 length;	/* bytes on the wire: larger than present only in a capture cut short */
+	__u32 present; /* bytes that can be read, over all buffers */
+	__u32 length;  /* bytes on the wire: larger than present only in a capture cut short */
 };
 
 enum cursor_error {
@@ -55,7 +55,7 @@ enum cursor_error {
 
 struct window {
 	__u64 word[WINDOW_BYTES / 8]; /* zeros after length */
-	__u32 length;		      /* bytes read */
+	__u32 length;                 /* bytes read */
 };
 
 static __always_inline struct cursor cursor_open(frame_t *frame, __u32 present, __u32 length)
@@ -82,7 +82,8 @@ static __always_inline int cursor_missing(const struct cursor *cursor, __u32 off
  * not to be read. The offset is capped by a constant before it becomes a pointer: the verifier bounds
  * packet pointers by 65,535.
  */
-static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset, void *target, const __u32 size)
+static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset, void *target,
+				       const __u32 size)
 {
 	if (offset > CURSOR_OFFSET_MAX)
 		return CURSOR_BEYOND;

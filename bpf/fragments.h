@@ -11,19 +11,19 @@
 
 #include "sources.h"
 
-#define FRAGMENT_REASON_BITS 5
+#define FRAGMENT_REASON_BITS   5
 #define FRAGMENT_FOLLOWER_BITS 6
-#define FRAGMENT_BYTES_BITS 14
-#define FRAGMENT_EXPIRY_BITS 16
-#define FRAGMENT_BYTES_SHIFT (FRAGMENT_REASON_BITS + FRAGMENT_FOLLOWER_BITS)
-#define FRAGMENT_EXPIRY_SHIFT (FRAGMENT_BYTES_SHIFT + FRAGMENT_BYTES_BITS)
-#define FRAGMENT_TAG_SHIFT (FRAGMENT_EXPIRY_SHIFT + FRAGMENT_EXPIRY_BITS)
+#define FRAGMENT_BYTES_BITS    14
+#define FRAGMENT_EXPIRY_BITS   16
+#define FRAGMENT_BYTES_SHIFT   (FRAGMENT_REASON_BITS + FRAGMENT_FOLLOWER_BITS)
+#define FRAGMENT_EXPIRY_SHIFT  (FRAGMENT_BYTES_SHIFT + FRAGMENT_BYTES_BITS)
+#define FRAGMENT_TAG_SHIFT     (FRAGMENT_EXPIRY_SHIFT + FRAGMENT_EXPIRY_BITS)
 
-#define FRAGMENT_TIME_SHIFT 24 /* nanoseconds to units of the expiry */
-#define FRAGMENT_SECONDS 5
-#define FRAGMENT_LIFE (FRAGMENT_SECONDS * 1000000000ULL >> FRAGMENT_TIME_SHIFT)
+#define FRAGMENT_TIME_SHIFT    24 /* nanoseconds to units of the expiry */
+#define FRAGMENT_SECONDS       5
+#define FRAGMENT_LIFE          (FRAGMENT_SECONDS * 1000000000ULL >> FRAGMENT_TIME_SHIFT)
 #define FRAGMENT_FOLLOWERS_MAX 45
-#define FRAGMENT_BYTES_MAX (65536 / 8)
+#define FRAGMENT_BYTES_MAX     (65536 / 8)
 
 _Static_assert(SIPDAM_REASONS_MAX <= 1 << FRAGMENT_REASON_BITS, "a reason fits");
 
@@ -41,7 +41,8 @@ static __always_inline __u32 fragment_life(__u64 word, __u64 now)
 	return left > FRAGMENT_LIFE ? 0 : left;
 }
 
-static __always_inline struct fragment_slot fragment_find(const struct sipdam_line *line, __u64 tag, __u64 now)
+static __always_inline struct fragment_slot fragment_find(const struct sipdam_line *line, __u64 tag,
+							  __u64 now)
 {
 	struct fragment_slot slot = {.life = ~0u};
 
@@ -96,7 +97,8 @@ __noinline int fragment_remember(const struct packet *packet, int reason, __u64 
 	slot = fragment_find(line, hash >> FRAGMENT_TAG_SHIFT, now);
 	word = hash >> FRAGMENT_TAG_SHIFT << FRAGMENT_TAG_SHIFT | expiry << FRAGMENT_EXPIRY_SHIFT |
 	       fragment_units(packet) << FRAGMENT_BYTES_SHIFT | (reason & (SIPDAM_REASONS_MAX - 1));
-	if (bucket_swap(&line->word[slot.way & (SIPDAM_WAYS - 1)], slot.word, word) && !slot.found && slot.life)
+	if (bucket_swap(&line->word[slot.way & (SIPDAM_WAYS - 1)], slot.word, word) && !slot.found &&
+	    slot.life)
 		count_table_event(SIPDAM_TABLE_FRAGMENT_DISPLACED);
 	return 0;
 }

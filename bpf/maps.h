@@ -136,7 +136,7 @@ struct {
 } trial SEC(".maps");
 
 /* Fixed at load. */
-const volatile __u8 is_trial = 0;	/* 1: clock and wire length come from the trial map */
+const volatile __u8 is_trial = 0;        /* 1: clock and wire length come from the trial map */
 const volatile __u32 source_mask = 1023; /* lines of sources, less one */
 const volatile __u32 network_mask = 1023;
 const volatile struct sipdam_secret secret = {}; /* keys of the hash; drawn when the tables are made */

@@ -15,33 +15,33 @@
 #include "sipdam/policy.h"
 #include "sipdam/reason.h"
 
-#define VLAN_TAGS_MAX 4
+#define VLAN_TAGS_MAX  4
 #define VLAN_TAG_BYTES 4
 
-#define IPV4_HEADER_BYTES 20
+#define IPV4_HEADER_BYTES   20
 #define IPV4_MORE_FRAGMENTS 0x2000
-#define IPV4_OFFSET_MASK 0x1fff
+#define IPV4_OFFSET_MASK    0x1fff
 
 /* RFC 8200 section 4. A longer chain has no use but to hide what comes after it. */
-#define IPV6_HEADER_BYTES 40
+#define IPV6_HEADER_BYTES   40
 #define IPV6_EXTENSIONS_MAX 8
 #define IPV6_FRAGMENT_BYTES 8
-#define IPV6_OFFSET_MASK 0xfff8
+#define IPV6_OFFSET_MASK    0xfff8
 #define IPV6_MORE_FRAGMENTS 0x1
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_ROUTING 43
-#define NEXT_FRAGMENT 44
+#define NEXT_HOP_BY_HOP     0
+#define NEXT_ROUTING        43
+#define NEXT_FRAGMENT       44
 #define NEXT_AUTHENTICATION 51
-#define NEXT_DESTINATION 60
-#define NEXT_MOBILITY 135
-#define NEXT_HIP 139
-#define NEXT_SHIM6 140
+#define NEXT_DESTINATION    60
+#define NEXT_MOBILITY       135
+#define NEXT_HIP            139
+#define NEXT_SHIM6          140
 
-#define PORTS_BYTES 4
+#define PORTS_BYTES      4
 #define UDP_HEADER_BYTES 8
 #define TCP_HEADER_BYTES 20
-#define TCP_SYN 0x02
-#define TCP_ACK 0x10
+#define TCP_SYN          0x02
+#define TCP_ACK          0x10
 
 enum packet_fragment {
 	FRAGMENT_NONE = 0,
@@ -58,23 +58,23 @@ struct packet_address {
 struct packet {
 	struct packet_address source;
 	struct packet_address destination;
-	__u32 present;		/* bytes that can be read; the first buffer's until more are asked for */
-	__u32 length;		/* bytes on the wire, likewise */
-	__u32 identification;	/* of a fragmented datagram, as on the wire */
-	__u32 transport_offset;	/* where the fragmentable part or the UDP or TCP header begins */
-	__u32 end;		/* where the IP packet says it ends */
+	__u32 present;          /* bytes that can be read; the first buffer's until more are asked for */
+	__u32 length;           /* bytes on the wire, likewise */
+	__u32 identification;   /* of a fragmented datagram, as on the wire */
+	__u32 transport_offset; /* where the fragmentable part or the UDP or TCP header begins */
+	__u32 end;              /* where the IP packet says it ends */
 	__u32 payload_offset;
-	__u32 payload_length;	/* of this packet, not of the datagram */
-	__u16 port;		/* destination, host byte order */
-	__u8 family;		/* 4, 6; 0: addresses not known */
-	__u8 protocol;		/* UDP, TCP; of an IPv6 follower what its fragment header says comes next */
+	__u32 payload_length;   /* of this packet, not of the datagram */
+	__u16 port;             /* destination, host byte order */
+	__u8 family;            /* 4, 6; 0: addresses not known */
+	__u8 protocol;          /* UDP, TCP; of an IPv6 follower what its fragment header says comes next */
 	__u8 fragment_protocol; /* the same in every fragment of a datagram: part of its key */
-	__u8 fragment;		/* enum packet_fragment */
-	__u8 cut;		/* 1: a first fragment too short to show what it is */
-	__u8 lies;		/* 1: a length in a header before the ports is impossible */
+	__u8 fragment;          /* enum packet_fragment */
+	__u8 cut;               /* 1: a first fragment too short to show what it is */
+	__u8 lies;              /* 1: a length in a header before the ports is impossible */
 	__u8 tcp_flags;
-	__u8 port_kind;		/* enum sipdam_port_kind */
-	__u8 payload_whole;	/* 0: the message goes on in other fragments */
+	__u8 port_kind;     /* enum sipdam_port_kind */
+	__u8 payload_whole; /* 0: the message goes on in other fragments */
 };
 
 /* Four bytes of ::ffff:0:0/96 before an IPv4 address, in memory order. */
@@ -214,13 +214,13 @@ static __always_inline __u32 extension_bytes(__u8 kind, __u8 length)
 struct ipv6_extension {
 	__u8 next;
 	__u8 length;
-	__be16 fragment;       /* of a fragment header, as the next field */
+	__be16 fragment; /* of a fragment header, as the next field */
 	__be32 identification;
 };
 
 /*
- * Follows the chain from packet->protocol at packet->transport_offset to UDP or TCP, or to a fragment that is not
- * the first. A chain that is longer than eight headers, or that the packet's end cuts off, is malformed;
+ * Follows the chain from packet->protocol at packet->transport_offset to UDP or TCP, or to a fragment that is
+ * not the first. A chain that is longer than eight headers, or that the packet's end cuts off, is malformed;
  * in a first fragment the latter is merely cut. A function of its own so that the kernel verifies its
  * loop apart.
  */
@@ -412,9 +412,9 @@ static __always_inline int packet_transport(const struct cursor *cursor, const s
 }
 
 /*
- * Reads a frame. The packet must be zeroed but for present and length. Returns NONE when it is for a protected port, is a follower
- * of one that may be, or is a first fragment too short to tell (packet->cut); else NOT_SIP, MALFORMED,
- * or TRUNCATED in a replay.
+ * Reads a frame. The packet must be zeroed but for present and length. Returns NONE when it is for a
+ * protected port, is a follower of one that may be, or is a first fragment too short to tell (packet->cut);
+ * else NOT_SIP, MALFORMED, or TRUNCATED in a replay.
  */
 static __always_inline int packet_read(frame_t *frame, const struct sipdam_policy *policy,
 				       struct packet *packet)

@@ -18,23 +18,23 @@
 
 /* What sip_classify returns: class, method and status in one word; 0 is SIP_CUT. */
 #define SIP_MESSAGE(class, method, status) ((class) | (method) << 8 | (status) << 16)
-#define SIP_CLASS(message) ((message)&0xff)
-#define SIP_METHOD(message) ((message) >> 8 & 0xff)
-#define SIP_STATUS(message) ((message) >> 16)
-#define SIP_CUT 0u /* what is there could still become anything */
-#define SIP_BLANK 0xffu /* CR or LF: look behind them */
-#define SIP_MALFORMED SIP_MESSAGE(SIPDAM_CLASS_MALFORMED, SIPDAM_METHOD_NONE, 0)
-#define SIP_KEEPALIVE SIP_MESSAGE(SIPDAM_CLASS_KEEPALIVE, SIPDAM_METHOD_NONE, 0)
+#define SIP_CLASS(message)                 ((message)&0xff)
+#define SIP_METHOD(message)                ((message) >> 8 & 0xff)
+#define SIP_STATUS(message)                ((message) >> 16)
+#define SIP_CUT                            0u    /* what is there could still become anything */
+#define SIP_BLANK                          0xffu /* CR or LF: look behind them */
+#define SIP_MALFORMED                      SIP_MESSAGE(SIPDAM_CLASS_MALFORMED, SIPDAM_METHOD_NONE, 0)
+#define SIP_KEEPALIVE                      SIP_MESSAGE(SIPDAM_CLASS_KEEPALIVE, SIPDAM_METHOD_NONE, 0)
 
 /* NAT pings of phones and proxies (empty, CRLF, NULs, "jaK\0") are at most this long. */
 #define SIP_KEEPALIVE_BYTES 4
 
 /* STUN (RFC 5389 section 6): a header of 20 bytes, two zero bits first, the cookie at byte 4. */
 #define STUN_HEADER_BYTES 20
-#define STUN_COOKIE 0x42a41221u /* 0x2112a442 as a little-endian word */
+#define STUN_COOKIE       0x42a41221u /* 0x2112a442 as a little-endian word */
 
-#define SIP_TEXT8(a, b, c, d, e, f, g, h)                                                                     \
-	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |              \
+#define SIP_TEXT8(a, b, c, d, e, f, g, h)                                                                    \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |             \
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 #define SIP_MASK(bytes) ((bytes) >= 8 ? ~0ULL : (1ULL << (bytes)*8) - 1)
 
@@ -70,8 +70,8 @@ static __always_inline bool is_digit(__u8 byte)
  * token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~"),
  * scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
  */
-#define CHARACTER_TOKEN 1
-#define CHARACTER_ALPHA 2
+#define CHARACTER_TOKEN  1
+#define CHARACTER_ALPHA  2
 #define CHARACTER_SCHEME 4
 
 static const __u8 characters[256] = {
@@ -104,7 +104,8 @@ static __always_inline __u32 sip_response(const struct window *window, bool more
 
 	if (window->length < 12)
 		return more ? SIP_CUT : SIP_MALFORMED;
-	if (!is_digit(rest) || !is_digit(rest >> 8) || !is_digit(rest >> 16) || (after != ' ' && !is_blank(after)))
+	if (!is_digit(rest) || !is_digit(rest >> 8) || !is_digit(rest >> 16) ||
+	    (after != ' ' && !is_blank(after)))
 		return SIP_MALFORMED;
 	return SIP_MESSAGE(SIPDAM_CLASS_RESPONSE, SIPDAM_METHOD_RESPONSE,
 			   ((rest & 0xf) * 100 + (rest >> 8 & 0xf) * 10 + (rest >> 16 & 0xf)));
@@ -166,10 +167,10 @@ __noinline int sip_request_begins(const struct window *window, __u32 more)
 static __always_inline __u32 sip_known_method(__u64 head, __u64 second, __u32 *length)
 {
 
-#define SIP_STARTS(name, size, a, b, c, d, e, f, g, h)                                                        \
-	if ((head & SIP_MASK((size) + 1)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK((size) + 1))) {    \
-		*length = size;                                                                               \
-		return SIPDAM_METHOD_##name;                                                                  \
+#define SIP_STARTS(name, size, a, b, c, d, e, f, g, h)                                                       \
+	if ((head & SIP_MASK((size) + 1)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK((size) + 1))) {   \
+		*length = size;                                                                              \
+		return SIPDAM_METHOD_##name;                                                                 \
 	}
 	SIP_STARTS(INVITE, 6, 'I', 'N', 'V', 'I', 'T', 'E', ' ', 0)
 	if (head == SIP_TEXT8('R', 'E', 'G', 'I', 'S', 'T', 'E', 'R') && (second & 0xff) == ' ') {
@@ -200,8 +201,8 @@ static __always_inline __u32 sip_known_method(__u64 head, __u64 second, __u32 *l
 static __always_inline __u32 sip_class_of(__u32 method)
 {
 	switch (method) {
-#define X(name, number, label, class)  \
-	case SIPDAM_METHOD_##name:     \
+#define X(name, number, label, class)                                                                        \
+	case SIPDAM_METHOD_##name:                                                                           \
 		return SIPDAM_CLASS_##class;
 		SIPDAM_METHODS(X)
 #undef X

@@ -43,13 +43,13 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct work {
 	struct packet packet;
 	struct message message;
-	__u64 now;	   /* nanoseconds; 0 until the packet is for us */
+	__u64 now; /* nanoseconds; 0 until the packet is for us */
 	__u64 source_hash;
 	__u64 network_hash;
 	__u32 policy_slot; /* which policy, and so which lists: read once */
-	__u32 tier;	   /* enum sipdam_tier */
+	__u32 tier;        /* enum sipdam_tier */
 	__u32 inherited;   /* reason of the first fragment */
-	__u32 unread;	   /* TRUNCATED where the capture hides the payload */
+	__u32 unread;      /* TRUNCATED where the capture hides the payload */
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
@@ -439,7 +439,8 @@ int sipdam_filter(struct xdp_md *context)
 	if (plainly_other && reason != SIPDAM_REASON_NOT_SIP)
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a trial shows that the two ways differ */
 	if (packet->fragment == FRAGMENT_FIRST && packet->family)
-		fragment_remember(packet, reason, run.work->now ? run.work->now : clock_now(&run.work->clock));
+		fragment_remember(packet, reason,
+				  run.work->now ? run.work->now : clock_now(&run.work->clock));
 	if (!packet->family)
 		packet_reaches(context, packet, ~0u);
 	return verdict(count, reason, run.policy, packet, &run.work->message);

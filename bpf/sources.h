@@ -68,11 +68,11 @@ struct demand {
 
 /* Takes from a line; what is odd about it is counted. True when n packets are admitted. */
 static __always_inline bool line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
-				       const struct demand *demand, __u32 displaced_event)
+					const struct demand *demand, __u32 displaced_event)
 {
 	bool displaced = false;
-	int answer = line_take(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon, limit,
-			       demand->n, &displaced);
+	int answer = line_take(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon,
+			       limit, demand->n, &displaced);
 
 	if (displaced)
 		count_table_event(displaced_event);
@@ -114,9 +114,8 @@ __noinline int source_takes_both(const struct sipdam_limit *limit, const struct 
 	besides = *demand;
 	besides.kind = SIPDAM_CLASS_TCP_DATA;
 	besides.n = data_tokens;
-	if (!limit_is_unlimited(data) &&
-	    !line_conforms(line, bucket_tag(besides.hash, besides.kind), besides.now, besides.horizon, data,
-			   data_tokens))
+	if (!limit_is_unlimited(data) && !line_conforms(line, bucket_tag(besides.hash, besides.kind),
+							besides.now, besides.horizon, data, data_tokens))
 		return 0;
 	if (!limit_is_unlimited(limit) && !line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED))
 		return 0;

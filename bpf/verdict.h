@@ -11,15 +11,15 @@
 
 /* What the payload is, for limits and counters. */
 struct message {
-	__u8 class;	  /* enum sipdam_class */
-	__u8 method;	  /* enum sipdam_method */
-	__u16 status;	  /* of a response */
-	__u32 tokens;	  /* that it costs of its class */
+	__u8 class;        /* enum sipdam_class */
+	__u8 method;       /* enum sipdam_method */
+	__u16 status;      /* of a response */
+	__u32 tokens;      /* that it costs of its class */
 	__u32 data_tokens; /* that it costs of tcp_data besides */
 };
 
-#define SIPDAM_PASS_BIT 0
-#define SIPDAM_DROP_BIT 1
+#define SIPDAM_PASS_BIT                           0
+#define SIPDAM_DROP_BIT                           1
 #define X(name, number, label, verdict, sentence) | (__u32)SIPDAM_##verdict##_BIT << (number)
 static const __u32 drop_reasons = 0 SIPDAM_REASONS(X);
 #undef X
@@ -57,12 +57,14 @@ static __always_inline void count_packet(struct sipdam_counters *count, int reas
 	__u32 transport = packet->protocol == IPPROTO_TCP ? SIPDAM_TRANSPORT_TCP : SIPDAM_TRANSPORT_UDP;
 	__u32 bytes = packet->length;
 
-	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)], bytes);
+	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)],
+		  bytes);
 	if (!message->class)
 		return;
 	count_one(&count->class[verdict][message->class & (SIPDAM_CLASSES_MAX - 1)], bytes);
 	if (message->method)
-		count_one(&count->method[transport][verdict][message->method & (SIPDAM_METHODS_MAX - 1)], bytes);
+		count_one(&count->method[transport][verdict][message->method & (SIPDAM_METHODS_MAX - 1)],
+			  bytes);
 }
 
 /* What a trial wants to know of the packet. */
@@ -82,8 +84,9 @@ static __always_inline void report_trial(struct sipdam_trial *report, int reason
 }
 
 /* Counts and ends. */
-static __always_inline int verdict(struct sipdam_counters *count, int reason, const struct sipdam_policy *policy,
-				   const struct packet *packet, const struct message *message)
+static __always_inline int verdict(struct sipdam_counters *count, int reason,
+				   const struct sipdam_policy *policy, const struct packet *packet,
+				   const struct message *message)
 {
 	struct sipdam_trial *report = trial_record();
 	int verdict = SIPDAM_VERDICT_PASS;

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "filter.h"
+#include "interface.h"
 #include "pins.h"
 #include "live.h"
 
@@ -21,21 +22,21 @@ struct arguments {
 	const char *interface[SIPDAM_INTERFACES_MAX];
 	size_t interfaces;
 	const char *config;
-	enum filter_mode mode;
+	enum interface_mode mode;
 	bool monitor;
 };
 
 #define _cleanup_settings_ __attribute__((cleanup(settings_free)))
 
-static enum filter_mode parse_mode(const char *text, struct argp_state *state)
+static enum interface_mode parse_mode(const char *text, struct argp_state *state)
 {
 	if (!strcmp(text, "auto"))
-		return FILTER_MODE_AUTO;
+		return INTERFACE_MODE_AUTO;
 	if (!strcmp(text, "native"))
-		return FILTER_MODE_NATIVE;
+		return INTERFACE_MODE_NATIVE;
 	if (strcmp(text, "generic"))
 		argp_error(state, "--mode is auto, native or generic, not \"%s\"", text);
-	return FILTER_MODE_GENERIC;
+	return INTERFACE_MODE_GENERIC;
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -66,7 +67,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-	{"config", 'c', "FILE", 0, "Configuration (default: " SETTINGS_PATH " if it exists, else built in)", 0},
+	{"config", 'c', "FILE", 0, "Configuration (default: " SETTINGS_PATH " if it exists, else built in)",
+	 0},
 	{"mode", 'm', "MODE", 0, "auto (default), native, or generic", 0},
 	{"monitor", 'n', NULL, 0, "Count what would be dropped, drop nothing", 0},
 	{0},
@@ -76,7 +78,8 @@ static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "IFACE...",
-	.doc = "Attaches the filter to network interfaces: one policy and one table of sources for all. Where it "
+	.doc = "Attaches the filter to network interfaces: one policy and one table of sources for all. "
+	       "Where it "
 	       "is attached already it is replaced by this version, without a packet unprotected and without "
 	       "losing what it has learned; the policy in force stays unless --config names another.\v"
 	       "Examples:\n"
@@ -93,7 +96,8 @@ static int find_config(const char *given, char path[PATH_MAX], struct problem *p
 	if (!given && access(SETTINGS_PATH, F_OK))
 		return 0;
 	if (!realpath(given ? given : SETTINGS_PATH, path))
-		return problem_set(problem, -EINVAL, "reading the configuration %s: %s", given, strerror(errno));
+		return problem_set(problem, -EINVAL, "reading the configuration %s: %s", given,
+				   strerror(errno));
 	return 0;
 }
 
@@ -123,35 +127,35 @@ static void undo(const struct arguments *arguments, const bool fresh[], bool run
 {
 	for (size_t i = 0; i < arguments->interfaces; i++)
 		if (fresh[i])
-			filter_detach(arguments->interface[i], NULL);
+			interface_detach(arguments->interface[i], NULL);
 	if (!running)
 		pins_remove(NULL);
 }
 
-static int attach_all(const struct arguments *arguments, enum filter_mode modes[], bool fresh[],
+static int attach_all(const struct arguments *arguments, enum interface_mode modes[], bool fresh[],
 		      struct problem *problem)
 {
 	for (size_t i = 0; i < arguments->interfaces; i++) {
 		int error;
 
 		modes[i] = arguments->mode;
-		error = filter_attach(arguments->interface[i], &modes[i], &fresh[i], problem);
+		error = interface_attach(arguments->interface[i], &modes[i], &fresh[i], problem);
 		if (error)
 			return error;
 	}
 	return 0;
 }
 
-static void report(const struct arguments *arguments, const enum filter_mode modes[], const bool fresh[],
+static void report(const struct arguments *arguments, const enum interface_mode modes[], const bool fresh[],
 		   const struct settings *settings)
 {
 	for (size_t i = 0; i < arguments->interfaces; i++) {
 		const char *note = "";
 
-		if (fresh[i] && modes[i] == FILTER_MODE_GENERIC && arguments->mode == FILTER_MODE_AUTO)
+		if (fresh[i] && modes[i] == INTERFACE_MODE_GENERIC && arguments->mode == INTERFACE_MODE_AUTO)
 			note = ": its driver has no native XDP, so packets cost more";
 		printf("%s: %s, %s%s\n", arguments->interface[i], fresh[i] ? "attached" : "replaced in place",
-		       filter_mode_name(modes[i]), note);
+		       interface_mode_name(modes[i]), note);
 	}
 	if (settings->policy.monitor)
 		printf("monitor mode: nothing is dropped; `sipdam set mode=enforce` ends it\n");
@@ -159,8 +163,8 @@ static void report(const struct arguments *arguments, const enum filter_mode mod
 
 int cmd_attach(int argc, char **argv)
 {
-	struct arguments arguments = {.mode = FILTER_MODE_AUTO};
-	enum filter_mode modes[SIPDAM_INTERFACES_MAX];
+	struct arguments arguments = {.mode = INTERFACE_MODE_AUTO};
+	enum interface_mode modes[SIPDAM_INTERFACES_MAX];
 	bool fresh[SIPDAM_INTERFACES_MAX] = {0};
 	_cleanup_settings_ struct settings settings = {};
 	_cleanup_close_ int lock = -1;
@@ -172,7 +176,7 @@ int cmd_attach(int argc, char **argv)
 	if (command_parse(&parser, argc, argv, &arguments))
 		return EXIT_USAGE;
 	for (size_t i = 0; i < arguments.interfaces; i++)
-		if ((error = filter_check_interface(arguments.interface[i], &problem)))
+		if ((error = interface_check(arguments.interface[i], &problem)))
 			return command_fail("attach", error, &problem);
 	if ((error = filter_check_privilege(&problem)) || (lock = error = pins_lock(true, &problem)) < 0)
 		return command_fail("attach", error, &problem);
@@ -182,7 +186,8 @@ int cmd_attach(int argc, char **argv)
 	if (error == -ENOENT || !error)
 		error = read_settings(&arguments, running, &settings, path, &problem);
 	if (!error)
-		error = filter_install(&settings, path, running && !arguments.config && !arguments.monitor, &problem);
+		error = filter_install(&settings, path, running && !arguments.config && !arguments.monitor,
+				       &problem);
 	if (!error)
 		error = attach_all(&arguments, modes, fresh, &problem);
 	if (error) {

@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "filter.h"
+#include "interface.h"
 #include "pins.h"
 
 struct arguments {
@@ -41,8 +42,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-	{"all", 'a', NULL, 0, "Every interface it is attached to; also removes what a version that cannot be "
-			      "read has left", 0},
+	{"all", 'a', NULL, 0,
+	 "Every interface it is attached to; also removes what a version that cannot be "
+	 "read has left",
+	 0},
 	{0},
 };
 
@@ -50,7 +53,8 @@ static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "IFACE...\n--all",
-	.doc = "Takes the filter off interfaces. Traffic passes as before; other programs on the interface stay. "
+	.doc = "Takes the filter off interfaces. Traffic passes as before; other programs on the interface "
+	       "stay. "
 	       "With the last interface the filter's state (lists, counters) is removed.\v"
 	       "Examples:\n"
 	       "  sipdam detach eth0\n"
@@ -83,9 +87,9 @@ static int detach_all(struct problem *problem)
 	if (!all)
 		return problem_set(problem, -errno, "listing interfaces: %s", strerror(errno));
 	for (size_t i = 0; all[i].if_index; i++) {
-		if (filter_attached(all[i].if_index) == FILTER_MODE_NONE)
+		if (interface_mode(all[i].if_index) == INTERFACE_MODE_NONE)
 			continue;
-		result = filter_detach(all[i].if_name, problem);
+		result = interface_detach(all[i].if_name, problem);
 		if (!result)
 			printf("%s: detached\n", all[i].if_name);
 		else
@@ -100,7 +104,7 @@ static int detach_named(const struct arguments *arguments, struct problem *probl
 	int error = pins_check(NULL, problem);
 
 	for (size_t i = 0; !error && i < arguments->interfaces; i++) {
-		error = filter_detach(arguments->interface[i], problem);
+		error = interface_detach(arguments->interface[i], problem);
 		if (!error)
 			printf("%s: detached\n", arguments->interface[i]);
 	}

@@ -84,7 +84,8 @@ static int print_json(const struct settings *settings, const char *key)
 
 	for (size_t field = 0; !error && field < settings_field_count(); field++)
 		if (names_field(key, settings_field_name(field)) &&
-		    json_object_set_new(object, settings_field_name(field), settings_json_field(settings, field)))
+		    json_object_set_new(object, settings_field_name(field),
+					settings_json_field(settings, field)))
 			error = -ENOMEM;
 	if (!error && json_dumpf(object, stdout, SETTINGS_JSON_FLAGS))
 		error = -EIO;
@@ -118,7 +119,8 @@ int cmd_get(int argc, char **argv)
 	if (!error)
 		error = live_read(&settings, &problem);
 	if (!error)
-		error = arguments.json ? print_json(&settings, arguments.key) : print_text(&settings, arguments.key);
+		error = arguments.json ? print_json(&settings, arguments.key)
+				       : print_text(&settings, arguments.key);
 	if (!error && (fflush(stdout) || ferror(stdout)))
 		error = -EIO;
 	return error ? command_fail("get", error, &problem) : EXIT_DONE;

@@ -31,18 +31,20 @@ struct arguments {
 typedef int action_t(const struct arguments *arguments, struct problem *problem);
 
 #define _cleanup_prefixes_ __attribute__((cleanup(prefix_set_free)))
-#define _cleanup_entries_ __attribute__((cleanup(trie_entries_free)))
+#define _cleanup_entries_  __attribute__((cleanup(trie_entries_free)))
 
-static int parse_operands(const struct arguments *arguments, struct prefix_set *prefixes, struct problem *problem)
+static int parse_operands(const struct arguments *arguments, struct prefix_set *prefixes,
+			  struct problem *problem)
 {
 	struct sipdam_prefix prefix;
 	int error = 0;
 
 	for (size_t i = 0; !error && i < arguments->operands; i++) {
 		if (address_parse_prefix(arguments->operand[i], &prefix))
-			return problem_set(problem, -EINVAL,
-					   "%s is not an address or prefix such as 192.0.2.1 or 2001:db8::/32",
-					   arguments->operand[i]);
+			return problem_set(
+				problem, -EINVAL,
+				"%s is not an address or prefix such as 192.0.2.1 or 2001:db8::/32",
+				arguments->operand[i]);
 		error = prefix_set_add(prefixes, &prefix);
 	}
 	return error;
@@ -87,19 +89,21 @@ static int import(const struct arguments *arguments, struct problem *problem)
 	int feed, error = prefix_set_read(&prefixes, file, IMPORT_MAX, &line);
 
 	if (error == -EINVAL)
-		return problem_set(problem, error,
-				   "%s:%zu: not an address or prefix; the list is unchanged", file, line);
+		return problem_set(problem, error, "%s:%zu: not an address or prefix; the list is unchanged",
+				   file, line);
 	if (error == -EFBIG)
-		return problem_set(problem, error, "%s: more than %d prefixes; the list is unchanged", file, IMPORT_MAX);
+		return problem_set(problem, error, "%s: more than %d prefixes; the list is unchanged", file,
+				   IMPORT_MAX);
 	if (error)
 		return problem_set(problem, error, "reading %s: %s", file, strerror(-error));
 	feed = live_feed(arguments->list, file, true, problem);
 	if (feed < 0)
 		return feed;
-	error = live_list_replace(arguments->list, SIPDAM_ENTRY_FEED(feed), SIPDAM_ENTRY_FEED(feed), &prefixes,
-				  expiry(arguments), problem);
+	error = live_list_replace(arguments->list, SIPDAM_ENTRY_FEED(feed), SIPDAM_ENTRY_FEED(feed),
+				  &prefixes, expiry(arguments), problem);
 	if (!error)
-		printf("%s: %zu prefixes in the %s list\n", file, prefixes.count, live_list_name(arguments->list));
+		printf("%s: %zu prefix%s in the %s list\n", file, prefixes.count,
+		       prefixes.count == 1 ? "" : "es", live_list_name(arguments->list));
 	return error;
 }
 
@@ -129,9 +133,10 @@ static json_t *origins_json(const struct sipdam_meta *meta, __u32 origins)
 		json_array_append_new(array, json_string("manual"));
 	for (int feed = 0; feed < SIPDAM_FEEDS_MAX; feed++)
 		if (origins & SIPDAM_ENTRY_FEED(feed))
-			json_array_append_new(array, json_sprintf("feed %s", strchr(meta->feeds[feed], ':')
-										     ? strchr(meta->feeds[feed], ':') + 1
-										     : "?"));
+			json_array_append_new(
+				array, json_sprintf("feed %s", strchr(meta->feeds[feed], ':')
+								       ? strchr(meta->feeds[feed], ':') + 1
+								       : "?"));
 	return array;
 }
 
@@ -150,13 +155,33 @@ static int print_json(const struct arguments *arguments, const struct sipdam_met
 
 		address_format_prefix(&entry->prefix, text);
 		json_array_append_new(array, json_pack("{s:s, s:o, s:o}", "prefix", text, "origins",
-						       origins_json(meta, entry->entry.origins), "expires_in", left));
+						       origins_json(meta, entry->entry.origins), "expires_in",
+						       left));
 	}
 	object = json_pack("{s:s, s:o}", "list", live_list_name(arguments->list), "entries", array);
 	error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 	json_decref(object);
 	printf("\n");
 	return error;
+}
+
+/* What is left, by its two largest units: 6d23h, 59m59s. */
+static void format_left(__u64 nanoseconds, char *text, size_t size)
+{
+	static const struct {
+		const char *unit;
+		__u64 seconds;
+	} units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
+	__u64 left = (nanoseconds + 999999999) / 1000000000;
+	size_t i = 0;
+
+	while (i < 3 && left < units[i].seconds)
+		i++;
+	if (i < 3 && left % units[i].seconds >= units[i + 1].seconds)
+		snprintf(text, size, "%llu%s%llu%s", left / units[i].seconds, units[i].unit,
+			 left % units[i].seconds / units[i + 1].seconds, units[i + 1].unit);
+	else
+		snprintf(text, size, "%llu%s", left / units[i].seconds, units[i].unit);
 }
 
 static void print_text(const struct sipdam_meta *meta, const struct trie_entries *entries)
@@ -171,11 +196,11 @@ static void print_text(const struct sipdam_meta *meta, const struct trie_entries
 
 		address_format_prefix(&entry->prefix, text);
 		printf("%-44s", text);
-		json_array_foreach(origins, index, origin)
+		json_array_foreach (origins, index, origin)
 			printf(" %s", json_string_value(origin));
 		if (entry->entry.expires) {
-			settings_format_duration((entry->entry.expires - now) / 1000000000 * 1000000000, left,
-						 sizeof(left));
+			format_left(entry->entry.expires > now ? entry->entry.expires - now : 0, left,
+				    sizeof(left));
 			printf(", for %s more", left);
 		}
 		printf("\n");
@@ -270,7 +295,8 @@ static const struct argp allow_parser = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
-	.doc = "Sources that are always let in: trunks, monitoring, your own servers. Allow beats deny. An import "
+	.doc = "Sources that are always let in: trunks, monitoring, your own servers. Allow beats deny. An "
+	       "import "
 	       "replaces what was imported before from a file of that name, at once; a file has one prefix a "
 	       "line, # begins a comment. flush empties the list, or takes out one import.\v"
 	       "Examples:\n"
@@ -283,7 +309,8 @@ static const struct argp deny_parser = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
-	.doc = "Sources that are always dropped, unless they are in the allow list. An import replaces what was "
+	.doc = "Sources that are always dropped, unless they are in the allow list. An import replaces what "
+	       "was "
 	       "imported before from a file of that name, at once; a file has one prefix a line, # begins a "
 	       "comment. flush empties the list, or takes out one import.\v"
 	       "Examples:\n"

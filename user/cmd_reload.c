@@ -27,7 +27,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		*config = argument;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "unexpected argument \"%s\"; a file is given as --config %s", argument, argument);
+		argp_error(state, "unexpected argument \"%s\"; a file is given as --config %s", argument,
+			   argument);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -42,21 +43,25 @@ static const struct argp_option options[] = {
 static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "Reads the configuration file again and puts it in force, all or nothing: a file with a mistake "
-	       "changes nothing. Settings made by `sipdam set` go back to the file's; list entries made by `add` "
+	.doc = "Reads the configuration file again and puts it in force, all or nothing: a file with a "
+	       "mistake "
+	       "changes nothing. Settings made by `sipdam set` go back to the file's; list entries made by "
+	       "`add` "
 	       "and `import` stay. A changed `sources` begins with empty buckets.\v"
 	       "Example:\n"
 	       "  sipdam config check /etc/sipdam/sipdam.yaml && sipdam reload",
 };
 
-static int find_file(const char *given, const struct sipdam_meta *meta, char path[PATH_MAX], struct problem *problem)
+static int find_file(const char *given, const struct sipdam_meta *meta, char path[PATH_MAX],
+		     struct problem *problem)
 {
 	if (!given && !meta->config[0])
-		return problem_set(problem, -EINVAL,
-				   "the filter was attached without a configuration file: name one with --config");
+		return problem_set(
+			problem, -EINVAL,
+			"the filter was attached without a configuration file: name one with --config");
 	if (!realpath(given ? given : meta->config, path))
-		return problem_set(problem, -EINVAL, "reading the configuration %s: %s", given ? given : meta->config,
-				   strerror(errno));
+		return problem_set(problem, -EINVAL, "reading the configuration %s: %s",
+				   given ? given : meta->config, strerror(errno));
 	return 0;
 }
 

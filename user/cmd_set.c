@@ -9,7 +9,7 @@
 #include "live.h"
 #include "pins.h"
 
-#define ASSIGNMENTS_MAX 128
+#define ASSIGNMENTS_MAX    128
 #define _cleanup_settings_ __attribute__((cleanup(settings_free)))
 
 struct arguments {
@@ -38,8 +38,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 static const struct argp parser = {
 	.parser = parse_option,
 	.args_doc = "KEY=VALUE...",
-	.doc = "Changes the running filter at once, without a restart: all of the settings given or, if one is "
-	       "wrong, none. They last until the next `sipdam reload` or detach; what shall stay belongs in the "
+	.doc = "Changes the running filter at once, without a restart: all of the settings given or, if one "
+	       "is "
+	       "wrong, none. They last until the next `sipdam reload` or detach; what shall stay belongs in "
+	       "the "
 	       "configuration file.\v"
 	       "Examples:\n"
 	       "  sipdam set mode=monitor\n"

@@ -36,7 +36,8 @@ static const struct argp_option options[] = {
 static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "What is attached and how, what is in force, how full the lists are and whether tables overflow.",
+	.doc = "What is attached and how, what is in force, how full the lists are and whether tables "
+	       "overflow.",
 };
 
 static json_t *status_json(const struct snapshot *snapshot)
@@ -44,18 +45,20 @@ static json_t *status_json(const struct snapshot *snapshot)
 	json_t *interfaces = json_array(), *lists = json_object(), *displaced;
 
 	for (size_t i = 0; i < snapshot->interfaces; i++)
-		json_array_append_new(interfaces, json_pack("{s:s, s:s}", "name", snapshot->interface[i].name, "mode",
-							    snapshot->interface[i].mode));
+		json_array_append_new(interfaces, json_pack("{s:s, s:s}", "name", snapshot->interface[i].name,
+							    "mode", snapshot->interface[i].mode));
 	for (int list = 0; list < SIPDAM_LISTS; list++)
-		json_object_set_new(lists, live_list_name(list), json_integer(snapshot->policy.list_entries[list]));
+		json_object_set_new(lists, live_list_name(list),
+				    json_integer(snapshot->policy.list_entries[list]));
 	displaced = json_pack("{s:I, s:I, s:I}", "sources",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
 	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "mode",
-			 snapshot->policy.monitor ? "monitor" : "enforce", "config", snapshot->meta.config, "since",
-			 (json_int_t)snapshot->meta.created, "version", snapshot->meta.version, "sources",
-			 (json_int_t)snapshot->meta.sources, "lists", lists, "displaced", displaced);
+			 snapshot->policy.monitor ? "monitor" : "enforce", "config", snapshot->meta.config,
+			 "since", (json_int_t)snapshot->meta.created, "version", snapshot->meta.version,
+			 "sources", (json_int_t)snapshot->meta.sources, "lists", lists, "displaced",
+			 displaced);
 }
 
 static int print_json(const struct snapshot *snapshot)
@@ -109,10 +112,12 @@ static void print_text(const struct snapshot *snapshot)
 	print_ports(policy);
 	printf("Lists       allow %u, deny %u, protected addresses %s%.0u\n",
 	       policy->list_entries[SIPDAM_LIST_ALLOW], policy->list_entries[SIPDAM_LIST_DENY],
-	       policy->list_entries[SIPDAM_LIST_ADDRESSES] ? "" : "all", policy->list_entries[SIPDAM_LIST_ADDRESSES]);
+	       policy->list_entries[SIPDAM_LIST_ADDRESSES] ? "" : "all",
+	       policy->list_entries[SIPDAM_LIST_ADDRESSES]);
 	print_tables(snapshot);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])
-		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls come\n"
+		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls "
+		       "come\n"
 		       "from one address. `sipdam allow add ADDRESS`\n");
 }
 

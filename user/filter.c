@@ -9,7 +9,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +29,12 @@
 
 /* Networks have an eighth as many lines as sources: many sources share one. */
 #define SOURCES_PER_NETWORK 8
-#define NETWORK_LINES_MIN 1024
-
-#define ENTRY_PROGRAM "sipdam_entry"
-#define ARRAY_PIN "programs"
+#define NETWORK_LINES_MIN   1024
 
 struct filter {
 	struct sipdam_bpf *skeleton;
 	struct sipdam_trial *trial; /* mapped; NULL in a live filter */
-	int list[SIPDAM_LISTS];	    /* tries of a trial */
+	int list[SIPDAM_LISTS];     /* tries of a trial */
 };
 
 const char *filter_missing_capability(void)
@@ -79,9 +75,11 @@ static int problem_of_load(int error, struct problem *problem)
 		return problem_set(problem, -EPERM,
 				   "loading the filter: this process lacks %s: run it as root", missing);
 	if (error == -ENOMEM || error == -E2BIG)
-		return problem_set(problem, error,
-				   "loading the filter: %s: not enough memory for its tables; a smaller `sources` "
-				   "needs less", strerror(-error));
+		return problem_set(
+			problem, error,
+			"loading the filter: %s: not enough memory for its tables; a smaller `sources` "
+			"needs less",
+			strerror(-error));
 	return problem_set(problem, error,
 			   "loading the filter: the kernel refused it: %s (Linux 6.1 or later is needed)",
 			   strerror(-error));
@@ -100,7 +98,7 @@ static int xdp_be_silent(enum libxdp_print_level level, const char *format, va_l
 }
 
 /* Parts are silent: a failure is one line of ours. SIPDAM_DEBUG lets the libraries speak. */
-static void silence_libraries(void)
+void filter_silence_libraries(void)
 {
 	if (getenv("SIPDAM_DEBUG"))
 		return;
@@ -120,7 +118,7 @@ static struct sipdam_bpf *open_skeleton(__u64 sources, const struct sipdam_secre
 {
 	struct sipdam_bpf *skeleton;
 
-	silence_libraries();
+	filter_silence_libraries();
 	skeleton = sipdam_bpf__open();
 	if (!skeleton)
 		return NULL;
@@ -191,8 +189,8 @@ int filter_open_private(struct filter **filter, const struct settings *settings,
 			struct problem *problem)
 {
 	/* Always the same keys: a replay gives the same verdicts each time. */
-	static const struct sipdam_secret secret = {{0x9e3779b97f4a7c15ULL, 0xbf58476d1ce4e5b9ULL,
-						     0x94d049bb133111ebULL, 0xd6e8feb86659fd93ULL}};
+	static const struct sipdam_secret secret = {
+		{0x9e3779b97f4a7c15ULL, 0xbf58476d1ce4e5b9ULL, 0x94d049bb133111ebULL, 0xd6e8feb86659fd93ULL}};
 	struct filter *opened = calloc(1, sizeof(*opened));
 	int error;
 
@@ -263,14 +261,15 @@ static bool is_pinned(const struct bpf_map *map)
 	return !bpf_map__is_internal(map) && strcmp(bpf_map__name(map), "trial");
 }
 
-/* Where a pin of this name exists libbpf takes that map, if its shape is the same; else it makes and pins one. */
+/* Where a pin of this name exists libbpf takes that map, if its shape is the same; else it makes and pins
+ * one. */
 static int set_pin_paths(struct bpf_object *object)
 {
 	struct bpf_map *map;
 	char path[300];
 	int error;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map (map, object) {
 		if (!is_pinned(map))
 			continue;
 		error = pins_path(path, sizeof(path), bpf_map__name(map));
@@ -288,7 +287,7 @@ static int set_pin_modes(struct bpf_object *object)
 	struct bpf_map *map;
 	char path[300];
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map (map, object) {
 		mode_t mode = strcmp(bpf_map__name(map), "secrets") ? 0640 : 0600;
 
 		if (is_pinned(map) && !pins_path(path, sizeof(path), bpf_map__name(map)) && chmod(path, mode))
@@ -312,7 +311,8 @@ static int find_secret(bool running, struct sipdam_secret *secret, struct proble
 	if (fd < 0)
 		return fd;
 	if (bpf_map_lookup_elem(fd, &zero, secret))
-		return problem_set(problem, -errno, "reading the keys of the running filter: %s", strerror(errno));
+		return problem_set(problem, -errno, "reading the keys of the running filter: %s",
+				   strerror(errno));
 	return 0;
 }
 
@@ -327,8 +327,8 @@ static void unpin_tables(void)
 			unlink(path);
 }
 
-static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *before, const struct settings *settings,
-		      const char *config)
+static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *before,
+		      const struct settings *settings, const char *config)
 {
 	struct sipdam_meta meta = *before;
 	__u32 zero = 0;
@@ -345,7 +345,7 @@ static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *bef
 /* The one map update by which the new filter takes over on every interface. */
 static int take_over(struct sipdam_bpf *skeleton, struct problem *problem)
 {
-	_cleanup_close_ int array = pins_open(ARRAY_PIN, false, problem);
+	_cleanup_close_ int array = pins_open(FILTER_ARRAY_PIN, false, problem);
 	int program = bpf_program__fd(skeleton->progs.sipdam_filter);
 	__u32 zero = 0;
 
@@ -362,11 +362,12 @@ static int make_array(void)
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
 	_cleanup_close_ int fd = -1;
 	char path[300];
-	int error = pins_path(path, sizeof(path), ARRAY_PIN);
+	int error = pins_path(path, sizeof(path), FILTER_ARRAY_PIN);
 
 	if (error || !access(path, F_OK))
 		return error;
-	fd = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, ARRAY_PIN, sizeof(__u32), sizeof(__u32), 1, &opts);
+	fd = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, FILTER_ARRAY_PIN, sizeof(__u32), sizeof(__u32), 1,
+			    &opts);
 	if (fd < 0)
 		return fd;
 	error = bpf_obj_pin(fd, path);
@@ -393,8 +394,9 @@ static int load_live(struct sipdam_bpf *skeleton, bool running, const struct sip
 	return 0;
 }
 
-static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta, const struct sipdam_secret *secret,
-		   const struct settings *settings, const char *config, bool keep_policy, struct problem *problem)
+static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta,
+		   const struct sipdam_secret *secret, const struct settings *settings, const char *config,
+		   bool keep_policy, struct problem *problem)
 {
 	bool running = meta->layout == SIPDAM_LAYOUT;
 	struct settings change = *settings;
@@ -415,7 +417,8 @@ static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta, 
 	return take_over(skeleton, problem);
 }
 
-int filter_install(const struct settings *settings, const char *config, bool keep_policy, struct problem *problem)
+int filter_install(const struct settings *settings, const char *config, bool keep_policy,
+		   struct problem *problem)
 {
 	struct sipdam_meta meta = {};
 	struct sipdam_secret secret;
@@ -442,204 +445,7 @@ int filter_install(const struct settings *settings, const char *config, bool kee
 	return error;
 }
 
-/* ---- interfaces ---- */
-
-const char *filter_mode_name(enum filter_mode mode)
+const void *filter_entry_object(size_t *size)
 {
-	switch (mode) {
-	case FILTER_MODE_AUTO:
-		return "auto";
-	case FILTER_MODE_NATIVE:
-		return "native";
-	case FILTER_MODE_GENERIC:
-		return "generic";
-	case FILTER_MODE_NONE:
-		break;
-	}
-	return "none";
-}
-
-static enum filter_mode mode_of(enum xdp_attach_mode mode)
-{
-	return mode == XDP_MODE_SKB ? FILTER_MODE_GENERIC : FILTER_MODE_NATIVE;
-}
-
-/* Ours among the programs of an interface, NULL if there is none. It belongs to the multiprog. */
-static struct xdp_program *find_entry(struct xdp_multiprog *programs)
-{
-	struct xdp_program *program = NULL;
-
-	if (libxdp_get_error(programs))
-		return NULL;
-	/* Attached alone, without a dispatcher, a program is the main one. */
-	program = xdp_multiprog__main_prog(programs);
-	if (program && !libxdp_get_error(program) && !strcmp(xdp_program__name(program), ENTRY_PROGRAM))
-		return program;
-	program = NULL;
-	while ((program = xdp_multiprog__next_prog(program, programs)))
-		if (!strcmp(xdp_program__name(program), ENTRY_PROGRAM))
-			return program;
-	return NULL;
-}
-
-enum filter_mode filter_attached(unsigned int ifindex)
-{
-	struct xdp_multiprog *programs;
-	enum filter_mode mode = FILTER_MODE_NONE;
-
-	silence_libraries();
-	programs = xdp_multiprog__get_from_ifindex(ifindex);
-	if (find_entry(programs))
-		mode = mode_of(xdp_multiprog__attach_mode(programs));
-	if (!libxdp_get_error(programs))
-		xdp_multiprog__close(programs);
-	return mode;
-}
-
-/* A new entry program, not loaded, that jumps through the pinned array. */
-static struct xdp_program *open_entry(void)
-{
-	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "sipdam_entry");
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .prog_name = ENTRY_PROGRAM);
-	struct xdp_program *program;
-	size_t size;
-	const void *bytes = entry_bpf__elf_bytes(&size);
-
-	opts.obj = bpf_object__open_mem(bytes, size, &open);
-	if (!opts.obj || set_pin_paths(opts.obj)) {
-		bpf_object__close(opts.obj);
-		return NULL;
-	}
-	program = xdp_program__create(&opts);
-	if (libxdp_get_error(program)) {
-		bpf_object__close(opts.obj);
-		return NULL;
-	}
-	return program;
-}
-
-static int attach_in(unsigned int ifindex, enum filter_mode mode)
-{
-	struct xdp_program *program = open_entry();
-	int error;
-
-	if (!program)
-		return -errno;
-	error = xdp_program__attach(program, ifindex, mode == FILTER_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE,
-				    0);
-	xdp_program__close(program);
-	return error;
-}
-
-static int problem_of_attach(const char *interface, int error, struct problem *problem)
-{
-	if (error == -EBUSY || error == -EEXIST)
-		return problem_set(problem, error,
-				   "%s: another XDP program is attached that cannot share the interface; it was "
-				   "left alone: see `ip link show %s`, remove it and attach again",
-				   interface, interface);
-	if (error == -EOPNOTSUPP)
-		return problem_set(problem, error,
-				   "%s: its driver has no XDP: use --mode generic, or auto", interface);
-	return problem_set(problem, error, "%s: attaching failed: %s", interface, strerror(-error));
-}
-
-static int find_interface(const char *interface, unsigned int *ifindex, struct problem *problem)
-{
-	*ifindex = if_nametoindex(interface);
-	if (!*ifindex)
-		return problem_set(problem, -ENODEV, "%s: no such interface: `ip link` lists those there are", interface);
-	return 0;
-}
-
-int filter_check_interface(const char *interface, struct problem *problem)
-{
-	unsigned int ifindex;
-
-	return find_interface(interface, &ifindex, problem);
-}
-
-/* Gives the interface a slot of the counters, cleared, or takes it away (attach false). */
-static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
-{
-	_cleanup_close_ int fd = pins_open("interfaces", false, problem);
-	_cleanup_close_ int counters = fd < 0 ? -1 : pins_open("counters", false, problem);
-	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ void *zeros = cpus > 0 ? calloc(cpus, sizeof(struct sipdam_counters)) : NULL;
-	struct sipdam_interfaces known;
-	__u32 zero = 0, slot;
-
-	if (fd < 0 || counters < 0)
-		return -EACCES;
-	if (!zeros || bpf_map_lookup_elem(fd, &zero, &known))
-		return problem_set(problem, -EIO, "reading the list of interfaces failed");
-	for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot] != ifindex; slot++)
-		;
-	if (attach && slot < SIPDAM_INTERFACES_MAX)
-		return 0;
-	if (attach)
-		for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot]; slot++)
-			;
-	if (slot == SIPDAM_INTERFACES_MAX)
-		return attach ? problem_set(problem, -ENOSPC, "at most %d interfaces can be attached",
-					    SIPDAM_INTERFACES_MAX)
-			      : 0;
-	known.ifindex[slot] = attach ? ifindex : 0;
-	if ((attach && bpf_map_update_elem(counters, &slot, zeros, BPF_ANY)) ||
-	    bpf_map_update_elem(fd, &zero, &known, BPF_ANY))
-		return problem_set(problem, -errno, "writing the list of interfaces: %s", strerror(errno));
-	return 0;
-}
-
-int filter_attach(const char *interface, enum filter_mode *mode, bool *fresh, struct problem *problem)
-{
-	unsigned int ifindex;
-	enum filter_mode found, tried = *mode == FILTER_MODE_GENERIC ? FILTER_MODE_GENERIC : FILTER_MODE_NATIVE;
-	int error = find_interface(interface, &ifindex, problem);
-
-	if (error)
-		return error;
-	error = set_slot(ifindex, true, problem);
-	if (error)
-		return error;
-	found = filter_attached(ifindex);
-	if (found != FILTER_MODE_NONE) {
-		*mode = found;
-		*fresh = false;
-		return 0;
-	}
-	error = attach_in(ifindex, tried);
-	if (error == -EOPNOTSUPP && *mode == FILTER_MODE_AUTO) {
-		tried = FILTER_MODE_GENERIC;
-		error = attach_in(ifindex, tried);
-	}
-	if (error) {
-		set_slot(ifindex, false, NULL);
-		return problem_of_attach(interface, error, problem);
-	}
-	*mode = tried;
-	*fresh = true;
-	return 0;
-}
-
-int filter_detach(const char *interface, struct problem *problem)
-{
-	struct xdp_multiprog *programs;
-	struct xdp_program *entry;
-	unsigned int ifindex;
-	int error = find_interface(interface, &ifindex, problem);
-
-	if (error)
-		return error;
-	silence_libraries();
-	programs = xdp_multiprog__get_from_ifindex(ifindex);
-	entry = find_entry(programs);
-	if (!entry)
-		error = problem_set(problem, -ENOENT, "%s: sipdam is not attached there", interface);
-	else if ((error = xdp_program__detach(entry, ifindex, xdp_multiprog__attach_mode(programs), 0)))
-		problem_set(problem, error, "%s: detaching failed: %s", interface, strerror(-error));
-	if (!libxdp_get_error(programs))
-		xdp_multiprog__close(programs);
-	set_slot(ifindex, false, NULL);
-	return error;
+	return entry_bpf__elf_bytes(size);
 }

@@ -13,6 +13,9 @@
 #include "settings.h"
 #include "sipdam/state.h"
 
+/* Pin of the array through which entry programs jump to the filter. */
+#define FILTER_ARRAY_PIN "programs"
+
 struct filter;
 
 /*
@@ -55,29 +58,14 @@ void filter_free(struct filter *filter);
 int filter_install(const struct settings *settings, const char *config, bool keep_policy,
 		   struct problem *problem);
 
-enum filter_mode {
-	FILTER_MODE_AUTO,    /* native, generic where the driver refuses */
-	FILTER_MODE_NATIVE,
-	FILTER_MODE_GENERIC,
-	FILTER_MODE_NONE,    /* not attached */
-};
-const char *filter_mode_name(enum filter_mode mode);
-
-/*
- * Attaches the entry program beside others. *mode: in what is wanted, out what came of it; attached
- * already: unchanged and 0, with *fresh false. After filter_install, under pins_lock.
- */
-int filter_attach(const char *interface, enum filter_mode *mode, bool *fresh, struct problem *problem);
-
-/* Detaches ours, leaves others. -ENOENT with a problem if it is not attached there. */
-int filter_detach(const char *interface, struct problem *problem);
-
-/* Is our entry program on this interface, and how? Needs the privilege to look programs up. */
-enum filter_mode filter_attached(unsigned int ifindex);
-
-/* 0, or -EPERM with a problem that names the missing capability; 0 or -ENODEV. */
+/* 0, or -EPERM with a problem that names the missing capability. */
 int filter_check_privilege(struct problem *problem);
-int filter_check_interface(const char *interface, struct problem *problem);
+
+/* The entry program as an object file in memory, for interface.c to attach. */
+const void *filter_entry_object(size_t *size);
+
+/* Lets the libraries' own messages go nowhere, unless SIPDAM_DEBUG is set. */
+void filter_silence_libraries(void);
 
 /* "CAP_BPF" or another capability that attaching needs and this process lacks; NULL if it has all. */
 const char *filter_missing_capability(void);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * See live.h. Two slots, each a policy and a trie a list; `active` names the one in force. A change is
- * built in the idle slot, whose tries are pinned as NAME_SLOT (the bpffs allows no dot) so that they can be opened again.
+ * built in the idle slot, whose tries are pinned as NAME_SLOT (the bpffs allows no dot) so that they can be
+ * opened again.
  */
 #include "live.h"
 
@@ -67,12 +68,12 @@ static int trie_pin_path(char *path, size_t size, int list, __u32 slot)
 	return pins_path(path, size, name);
 }
 
-static int open_trie(int list, __u32 slot, struct problem *problem)
+static int open_trie(int list, __u32 slot, bool read_only, struct problem *problem)
 {
 	char name[32];
 
 	snprintf(name, sizeof(name), "%s_%u", live_list_name(list), slot);
-	return pins_open(name, false, problem);
+	return pins_open(name, read_only, problem);
 }
 
 /* Puts a trie at its place in a slot that is not in force. */
@@ -143,7 +144,7 @@ static int count_entries(int trie, __u32 *count)
 static int ready_list(int outer, int list, __u32 slot, const struct list_change *change, __u32 *count)
 {
 	struct problem ignored;
-	_cleanup_close_ int before = open_trie(list, slot ^ 1, &ignored);
+	_cleanup_close_ int before = open_trie(list, slot ^ 1, false, &ignored);
 	_cleanup_close_ int trie = -1;
 	int error;
 
@@ -239,13 +240,14 @@ int live_commit(const struct settings *settings, struct problem *problem)
 
 static int read_list(int list, __u32 slot, struct trie_entries *entries, struct problem *problem)
 {
-	_cleanup_close_ int fd = open_trie(list, slot, problem);
+	_cleanup_close_ int fd = open_trie(list, slot, true, problem);
 	int error;
 
 	if (fd < 0)
 		return fd;
 	error = trie_read(fd, entries);
-	return error ? problem_set(problem, error, "reading the %s list: %s", live_list_name(list), strerror(-error))
+	return error ? problem_set(problem, error, "reading the %s list: %s", live_list_name(list),
+				   strerror(-error))
 		     : 0;
 }
 
@@ -282,8 +284,8 @@ int live_read(struct settings *settings, struct problem *problem)
 	return error;
 }
 
-int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes, __u64 expires,
-		      struct problem *problem)
+int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes,
+		      __u64 expires, struct problem *problem)
 {
 	struct list_change changes[SIPDAM_LISTS] = {};
 	struct sipdam_policy policy;
@@ -337,7 +339,7 @@ int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, s
 
 	if (error)
 		return error;
-	fd = open_trie(list, slot, problem);
+	fd = open_trie(list, slot, false, problem);
 	if (fd < 0)
 		return fd;
 	known = !bpf_map_lookup_elem(fd, prefix, &entry) && entry.bits == prefix->bits;
@@ -357,12 +359,13 @@ int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origin
 
 	if (error)
 		return error;
-	fd = open_trie(list, slot, problem);
+	fd = open_trie(list, slot, false, problem);
 	if (fd < 0)
 		return fd;
 	address_format_prefix(prefix, text);
 	if (bpf_map_lookup_elem(fd, prefix, &entry) || entry.bits != prefix->bits)
-		return problem_set(problem, -ENOENT, "%s is not in the %s list: `sipdam %s list` shows what is", text,
+		return problem_set(problem, -ENOENT,
+				   "%s is not in the %s list: `sipdam %s list` shows what is", text,
 				   live_list_name(list), live_list_name(list));
 	error = trie_remove(fd, prefix, ~0u);
 	if (error)
@@ -397,12 +400,14 @@ int live_feed(int list, const char *file, bool make, struct problem *problem)
 		return error;
 	if (snprintf(name, sizeof(name), "%s:%s", live_list_name(list), slash ? slash + 1 : file) >=
 	    (int)sizeof(name))
-		return problem_set(problem, -ENAMETOOLONG, "%s: a feed's file name may have at most %zu characters",
-				   file, sizeof(name) - strlen(live_list_name(list)) - 2);
+		return problem_set(problem, -ENAMETOOLONG,
+				   "%s: a feed's file name may have at most %zu characters", file,
+				   sizeof(name) - strlen(live_list_name(list)) - 2);
 	feed = find_feed(&meta, name, make);
 	if (feed == -ENOSPC)
-		return problem_set(problem, feed, "%s: %d feeds are imported already, which is the most: flush one",
-				   file, SIPDAM_FEEDS_MAX);
+		return problem_set(problem, feed,
+				   "%s: %d feeds are imported already, which is the most: flush one", file,
+				   SIPDAM_FEEDS_MAX);
 	if (feed < 0 || meta.feeds[feed][0])
 		return feed;
 	memcpy(meta.feeds[feed], name, sizeof(name));

@@ -55,8 +55,10 @@ static int check_mounted(struct problem *problem)
 static int problem_of_access(int error, const char *what, struct problem *problem)
 {
 	if (error == -EACCES || error == -EPERM)
-		return problem_set(problem, error, "%s: no permission: run it as root or as a member of the group "
-				   "that owns %s", what, pins_directory());
+		return problem_set(problem, error,
+				   "%s: no permission: run it as root or as a member of the group "
+				   "that owns %s",
+				   what, pins_directory());
 	return problem_set(problem, error, "%s: %s", what, strerror(-error));
 }
 
@@ -88,7 +90,8 @@ static int read_meta(struct sipdam_meta *meta, struct problem *problem)
 	if (meta->layout != SIPDAM_LAYOUT)
 		return problem_set(problem, -EPROTO,
 				   "the state in %s was made by another version of sipdam: end it with "
-				   "`sipdam detach --all`, then attach again", pins_directory());
+				   "`sipdam detach --all`, then attach again",
+				   pins_directory());
 	return 0;
 }
 
@@ -99,11 +102,13 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem)
 
 	if (error)
 		return error;
-	if (access(pins_directory(), F_OK))
-		return problem_set(problem, -ENOENT, "nothing is attached: start with `sipdam attach INTERFACE`");
+	if (access(pins_directory(), F_OK) && errno == ENOENT)
+		return problem_set(problem, -ENOENT,
+				   "nothing is attached: start with `sipdam attach INTERFACE`");
 	error = read_meta(&found, problem);
 	if (error == -ENOENT)
-		return problem_set(problem, -ENOENT, "nothing is attached: start with `sipdam attach INTERFACE`");
+		return problem_set(problem, -ENOENT,
+				   "nothing is attached: start with `sipdam attach INTERFACE`");
 	if (error)
 		return error;
 	if (meta)

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "filter.h"
+#include "interface.h"
 #include "live.h"
 #include "pins.h"
 #include "snapshot.h"
@@ -52,12 +53,12 @@ static const char *attached_mode(__u32 ifindex)
 	_cleanup_close_ int program = -1;
 
 	if (bpf_xdp_query((int)ifindex, 0, &query) || query.attach_mode == XDP_ATTACHED_NONE)
-		return filter_mode_name(FILTER_MODE_NONE);
+		return interface_mode_name(INTERFACE_MODE_NONE);
 	program = bpf_prog_get_fd_by_id(query.prog_id);
 	if (program >= 0)
-		return filter_mode_name(filter_attached(ifindex));
-	return filter_mode_name(query.attach_mode == XDP_ATTACHED_SKB ? FILTER_MODE_GENERIC
-								      : FILTER_MODE_NATIVE);
+		return interface_mode_name(interface_mode(ifindex));
+	return interface_mode_name(query.attach_mode == XDP_ATTACHED_SKB ? INTERFACE_MODE_GENERIC
+								      : INTERFACE_MODE_NATIVE);
 }
 
 static int read_interfaces(struct snapshot *snapshot, struct problem *problem)

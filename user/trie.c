@@ -22,7 +22,8 @@ void trie_entries_free(struct trie_entries *entries)
 	*entries = (struct trie_entries){};
 }
 
-int trie_entries_add(struct trie_entries *entries, const struct sipdam_prefix *prefix, __u32 origins, __u64 expires)
+int trie_entries_add(struct trie_entries *entries, const struct sipdam_prefix *prefix, __u32 origins,
+		     __u64 expires)
 {
 	if (entries->count == entries->room) {
 		size_t room = entries->room ? entries->room * 2 : 64;
@@ -79,7 +80,8 @@ int trie_remove(int fd, const struct sipdam_prefix *prefix, __u32 origins)
 	if (error || !(entry.origins & origins))
 		return error ? error : -ENOENT;
 	entry.origins &= ~origins;
-	return entry.origins ? bpf_map_update_elem(fd, prefix, &entry, BPF_EXIST) : bpf_map_delete_elem(fd, prefix);
+	return entry.origins ? bpf_map_update_elem(fd, prefix, &entry, BPF_EXIST)
+			     : bpf_map_delete_elem(fd, prefix);
 }
 
 int trie_read(int fd, struct trie_entries *entries)

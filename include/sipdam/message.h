@@ -12,18 +12,18 @@
  * opens something is, what carries on is not.
  * X(name, number, label, network)
  */
-#define SIPDAM_CLASSES(X)                     \
-	X(INVITE, 1, "invite", 1)             \
-	X(REGISTER, 2, "register", 1)         \
-	X(OPTIONS, 3, "options", 1)           \
-	X(DIALOG, 4, "dialog", 0)             \
-	X(OTHER, 5, "other", 1)               \
-	X(RESPONSE, 6, "response", 0)         \
-	X(KEEPALIVE, 7, "keepalive", 0)       \
-	X(MALFORMED, 8, "malformed", 1)       \
-	X(FRAGMENT, 9, "fragment", 1)         \
-	X(TCP_SYN, 10, "tcp_syn", 1)          \
-	X(TCP_DATA, 11, "tcp_data", 0)        \
+#define SIPDAM_CLASSES(X)                                                                                    \
+	X(INVITE, 1, "invite", 1)                                                                            \
+	X(REGISTER, 2, "register", 1)                                                                        \
+	X(OPTIONS, 3, "options", 1)                                                                          \
+	X(DIALOG, 4, "dialog", 0)                                                                            \
+	X(OTHER, 5, "other", 1)                                                                              \
+	X(RESPONSE, 6, "response", 0)                                                                        \
+	X(KEEPALIVE, 7, "keepalive", 0)                                                                      \
+	X(MALFORMED, 8, "malformed", 1)                                                                      \
+	X(FRAGMENT, 9, "fragment", 1)                                                                        \
+	X(TCP_SYN, 10, "tcp_syn", 1)                                                                         \
+	X(TCP_DATA, 11, "tcp_data", 0)                                                                       \
 	X(TLS_HELLO, 12, "tls_hello", 1)
 
 enum sipdam_class {
@@ -39,22 +39,22 @@ enum sipdam_class {
  * that are not methods: extension methods together, and responses.
  * X(name, number, label, class)
  */
-#define SIPDAM_METHODS(X)                           \
-	X(INVITE, 1, "INVITE", INVITE)              \
-	X(ACK, 2, "ACK", DIALOG)                    \
-	X(BYE, 3, "BYE", DIALOG)                    \
-	X(CANCEL, 4, "CANCEL", DIALOG)              \
-	X(OPTIONS, 5, "OPTIONS", OPTIONS)           \
-	X(REGISTER, 6, "REGISTER", REGISTER)        \
-	X(PRACK, 7, "PRACK", DIALOG)                \
-	X(SUBSCRIBE, 8, "SUBSCRIBE", OTHER)         \
-	X(NOTIFY, 9, "NOTIFY", OTHER)               \
-	X(PUBLISH, 10, "PUBLISH", OTHER)            \
-	X(INFO, 11, "INFO", OTHER)                  \
-	X(REFER, 12, "REFER", OTHER)                \
-	X(MESSAGE, 13, "MESSAGE", OTHER)            \
-	X(UPDATE, 14, "UPDATE", OTHER)              \
-	X(OTHER, 15, "other", OTHER)                \
+#define SIPDAM_METHODS(X)                                                                                    \
+	X(INVITE, 1, "INVITE", INVITE)                                                                       \
+	X(ACK, 2, "ACK", DIALOG)                                                                             \
+	X(BYE, 3, "BYE", DIALOG)                                                                             \
+	X(CANCEL, 4, "CANCEL", DIALOG)                                                                       \
+	X(OPTIONS, 5, "OPTIONS", OPTIONS)                                                                    \
+	X(REGISTER, 6, "REGISTER", REGISTER)                                                                 \
+	X(PRACK, 7, "PRACK", DIALOG)                                                                         \
+	X(SUBSCRIBE, 8, "SUBSCRIBE", OTHER)                                                                  \
+	X(NOTIFY, 9, "NOTIFY", OTHER)                                                                        \
+	X(PUBLISH, 10, "PUBLISH", OTHER)                                                                     \
+	X(INFO, 11, "INFO", OTHER)                                                                           \
+	X(REFER, 12, "REFER", OTHER)                                                                         \
+	X(MESSAGE, 13, "MESSAGE", OTHER)                                                                     \
+	X(UPDATE, 14, "UPDATE", OTHER)                                                                       \
+	X(OTHER, 15, "other", OTHER)                                                                         \
 	X(RESPONSE, 16, "response", RESPONSE)
 
 enum sipdam_method {

@@ -16,9 +16,9 @@
  * and every round rate (1, 2, 5, 10, 50, 200, 1000, 5000 a second...) is a whole number of ticks.
  * Pools count the same ticks in 64 bits.
  */
-#define SIPDAM_TICK_SHIFT 6
+#define SIPDAM_TICK_SHIFT       6
 #define SIPDAM_TICKS_PER_SECOND 15625000ULL
-#define SIPDAM_TAT_BITS 44
+#define SIPDAM_TAT_BITS         44
 
 /* Rates are stored in millionths of a packet a second. */
 #define SIPDAM_RATE_UNIT 1000000ULL
@@ -28,11 +28,11 @@
 
 /* A token bucket in GCRA terms. A packet of cost n conforms iff ahead + n * interval <= depth. */
 struct sipdam_limit {
-	__u64 interval;	  /* ticks a packet; 0: unlimited */
-	__u64 depth;	  /* burst * interval, ticks; 0 with interval != 0: admits nothing */
-	__u64 rate;	  /* as configured: millionths of a packet a second */
-	__u32 burst;	  /* as configured: packets */
-	__u32 unlimited;  /* as configured: 1 for the word "unlimited" */
+	__u64 interval;  /* ticks a packet; 0: unlimited */
+	__u64 depth;     /* burst * interval, ticks; 0 with interval != 0: admits nothing */
+	__u64 rate;      /* as configured: millionths of a packet a second */
+	__u32 burst;     /* as configured: packets */
+	__u32 unlimited; /* as configured: 1 for the word "unlimited" */
 };
 _Static_assert(sizeof(struct sipdam_limit) == 32, "struct sipdam_limit");
 
@@ -51,12 +51,12 @@ enum sipdam_port_kind {
 	SIPDAM_PORTS_WS = 3,
 	SIPDAM_PORTS_WSS = 4,
 };
-#define SIPDAM_PORT_KINDS 5
+#define SIPDAM_PORT_KINDS     5
 #define SIPDAM_PORTS_PER_KIND 16
 
 struct sipdam_ports {
-	__u64 hint;				/* bit (port & 63) of every port below: most packets end here */
-	__u16 port[SIPDAM_PORTS_PER_KIND];	/* host byte order; unused entries repeat entry 0 */
+	__u64 hint;                        /* bit (port & 63) of every port below: most packets end here */
+	__u16 port[SIPDAM_PORTS_PER_KIND]; /* host byte order; unused entries repeat entry 0 */
 	__u32 count;
 	__u32 reserved;
 };
@@ -85,12 +85,12 @@ enum sipdam_origin {
 
 #define SIPDAM_FAMILY_IPV4 0
 #define SIPDAM_FAMILY_IPV6 1
-#define SIPDAM_FAMILIES 2
+#define SIPDAM_FAMILIES    2
 
 struct sipdam_policy {
-	__u32 monitor;				/* 1: count what would be dropped, drop nothing */
-	__u32 list_entries[SIPDAM_LISTS];	/* 0: the program does not look the list up */
-	__u64 horizon;				/* ticks; an arrival time further ahead is an old word */
+	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
+	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
+	__u64 horizon;                    /* ticks; an arrival time further ahead is an old word */
 	struct sipdam_ports ports[SIPDAM_PORT_KINDS];
 	struct sipdam_mask source_mask[SIPDAM_FAMILIES];
 	struct sipdam_mask network_mask[SIPDAM_FAMILIES];
@@ -100,17 +100,17 @@ struct sipdam_policy {
 
 	/* What follows is the configuration of stages that this program may not have yet, and the
 	 * configured form of what is derived above. */
-	__u32 source_prefix[SIPDAM_FAMILIES];	/* bits */
-	__u32 network_prefix[SIPDAM_FAMILIES];	/* bits */
-	__u64 sources;				/* lines of the source table */
+	__u32 source_prefix[SIPDAM_FAMILIES];      /* bits */
+	__u32 network_prefix[SIPDAM_FAMILIES];     /* bits */
+	__u64 sources;                             /* lines of the source table */
 	__u64 verify_min, verify_max, verify_hold; /* nanoseconds */
-	__u64 trust_ttl;			/* nanoseconds */
-	__u64 ban_within, ban_for, ban_max;	/* nanoseconds */
+	__u64 trust_ttl;                           /* nanoseconds */
+	__u64 ban_within, ban_for, ban_max;        /* nanoseconds */
 	__u32 ban_drops, ban_failures;
 	__u32 verify_enabled, trust_learn, ban_enabled;
-	__u32 tls_min_version;			/* 0, 0x0303, 0x0304 */
+	__u32 tls_min_version;                   /* 0, 0x0303, 0x0304 */
 	__u64 reflection_rate, reflection_burst; /* bytes a second, bytes */
-	__u8 origin[SIPDAM_FIELDS_MAX];		/* enum sipdam_origin by number of the field */
+	__u8 origin[SIPDAM_FIELDS_MAX];          /* enum sipdam_origin by number of the field */
 };
 
 #endif

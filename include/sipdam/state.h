@@ -15,7 +15,7 @@
 /* Changes with every change of a pinned map's key, value or meaning. */
 #define SIPDAM_LAYOUT 1
 
-#define SIPDAM_BPFFS "/sys/fs/bpf"
+#define SIPDAM_BPFFS   "/sys/fs/bpf"
 #define SIPDAM_PIN_DIR "sipdam" /* below the bpffs */
 
 /*
@@ -24,7 +24,7 @@
  * bpf/fragments.h. A word of 0 is free.
  */
 #define SIPDAM_WAY_BITS 3
-#define SIPDAM_WAYS (1 << SIPDAM_WAY_BITS)
+#define SIPDAM_WAYS     (1 << SIPDAM_WAY_BITS)
 struct sipdam_line {
 	__u64 word[SIPDAM_WAYS];
 } __attribute__((aligned(64)));
@@ -64,10 +64,10 @@ struct sipdam_interfaces {
 
 /* Per CPU: what happened to full tables. */
 enum sipdam_table_event {
-	SIPDAM_TABLE_SOURCE_DISPLACED = 0,  /* a source word still in the future was replaced */
-	SIPDAM_TABLE_NETWORK_DISPLACED = 1, /* a network word still in the future was replaced */
+	SIPDAM_TABLE_SOURCE_DISPLACED = 0,   /* a source word still in the future was replaced */
+	SIPDAM_TABLE_NETWORK_DISPLACED = 1,  /* a network word still in the future was replaced */
 	SIPDAM_TABLE_FRAGMENT_DISPLACED = 2, /* a fragment verdict still valid was replaced */
-	SIPDAM_TABLE_CONTENDED = 3,	    /* a bucket was refused because other CPUs took it first, twice */
+	SIPDAM_TABLE_CONTENDED = 3, /* a bucket was refused because other CPUs took it first, twice */
 };
 #define SIPDAM_TABLE_EVENTS 8
 
@@ -79,10 +79,10 @@ struct sipdam_prefix {
 _Static_assert(sizeof(struct sipdam_prefix) == 20, "struct sipdam_prefix");
 
 /* Whence an entry comes: an entry stays while one origin is left. */
-#define SIPDAM_ENTRY_CONFIG 1u	   /* the configuration */
-#define SIPDAM_ENTRY_MANUAL 2u	   /* the command line */
+#define SIPDAM_ENTRY_CONFIG  1u          /* the configuration */
+#define SIPDAM_ENTRY_MANUAL  2u          /* the command line */
 #define SIPDAM_ENTRY_FEED(n) (4u << (n)) /* an imported feed, by number */
-#define SIPDAM_FEEDS_MAX 24
+#define SIPDAM_FEEDS_MAX     24
 
 struct sipdam_entry {
 	__u64 expires; /* CLOCK_MONOTONIC nanoseconds; 0: never */
@@ -94,11 +94,12 @@ struct sipdam_entry {
 struct sipdam_meta {
 	__u32 layout;
 	__u32 reserved;
-	__u64 created;		     /* CLOCK_REALTIME seconds */
-	__u64 sources;		     /* lines of the source table */
-	char version[32];	     /* of the tool that made it */
-	char config[256];	     /* path of the configuration file, empty: defaults */
-	char feeds[SIPDAM_FEEDS_MAX][64]; /* names of imported feeds: list label, ':', file name; empty: free */
+	__u64 created;    /* CLOCK_REALTIME seconds */
+	__u64 sources;    /* lines of the source table */
+	char version[32]; /* of the tool that made it */
+	char config[256]; /* path of the configuration file, empty: defaults */
+	char feeds[SIPDAM_FEEDS_MAX]
+		  [64]; /* names of imported feeds: list label, ':', file name; empty: free */
 };
 
 /* Keys of the hash that finds a source's line. */
@@ -108,17 +109,17 @@ struct sipdam_secret {
 
 /* Replay and tests: what the clock reads and how long the packet was on the wire, and what came of it. */
 struct sipdam_trial {
-	__u64 now;	  /* in: nanoseconds */
+	__u64 now;         /* in: nanoseconds */
 	__u32 wire_length; /* in: bytes from the Ethernet header on; 0: as handed in */
-	__u32 interface;  /* in: slot of the counters */
-	__u8 reason;	  /* out: enum sipdam_reason */
-	__u8 method;	  /* out: enum sipdam_method */
-	__u8 class;	  /* out: enum sipdam_class */
-	__u8 transport;	  /* out: enum sipdam_transport */
-	__u8 dropped;	  /* out: 1 if the packet was dropped (never in monitor mode) */
-	__u8 family;	  /* out: 4, 6, 0 for neither */
-	__u16 status;	  /* out: of a response, else 0 */
-	__u8 source[16];  /* out: IPv4 as ::ffff:a.b.c.d; valid if family is not 0 */
+	__u32 interface;   /* in: slot of the counters */
+	__u8 reason;       /* out: enum sipdam_reason */
+	__u8 method;       /* out: enum sipdam_method */
+	__u8 class;        /* out: enum sipdam_class */
+	__u8 transport;    /* out: enum sipdam_transport */
+	__u8 dropped;      /* out: 1 if the packet was dropped (never in monitor mode) */
+	__u8 family;       /* out: 4, 6, 0 for neither */
+	__u16 status;      /* out: of a response, else 0 */
+	__u8 source[16];   /* out: IPv4 as ::ffff:a.b.c.d; valid if family is not 0 */
 };
 _Static_assert(sizeof(struct sipdam_trial) == 40, "struct sipdam_trial");
 

@@ -20,7 +20,7 @@
 #include "settings.h"
 #include "vary.skel.h"
 
-#define ROUNDS_MAX 999
+#define ROUNDS_MAX  999
 #define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
 
 enum program { BARE_DROP, BARE_PASS, BARE_LINE, FILTER };
@@ -37,23 +37,55 @@ struct sample_case {
 	double sample[ROUNDS_MAX];
 };
 
-#define TEN 0x0a000000u
+#define TEN    0x0a000000u
 #define ELEVEN 0x0b000000u
 #define DENIED 0xc0000200u /* 192.0.2.0/24 */
 
 static struct sample_case cases[] = {
 	{"bare XDP_DROP", BARE_DROP, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"bare XDP_PASS", BARE_PASS, BARE_PASS, 5060, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
-	{"one memory line each, 10,000 sources", BARE_LINE, BARE_DROP, 5060, ELEVEN, 10000, POLICY_DEFAULT, XDP_DROP, {0}},
-	{"one memory line each, 1,000,000", BARE_LINE, BARE_DROP, 5060, ELEVEN, 1000000, POLICY_DEFAULT, XDP_DROP, {0}},
-	{"one memory line each, 16,000,000", BARE_LINE, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one memory line each, 10,000 sources",
+	 BARE_LINE,
+	 BARE_DROP,
+	 5060,
+	 ELEVEN,
+	 10000,
+	 POLICY_DEFAULT,
+	 XDP_DROP,
+	 {0}},
+	{"one memory line each, 1,000,000",
+	 BARE_LINE,
+	 BARE_DROP,
+	 5060,
+	 ELEVEN,
+	 1000000,
+	 POLICY_DEFAULT,
+	 XDP_DROP,
+	 {0}},
+	{"one memory line each, 16,000,000",
+	 BARE_LINE,
+	 BARE_DROP,
+	 5060,
+	 ELEVEN,
+	 16000000,
+	 POLICY_DEFAULT,
+	 XDP_DROP,
+	 {0}},
 	{"not SIP (RTP)", FILTER, BARE_PASS, 20000, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
 	{"denied address", FILTER, BARE_DROP, 5060, DENIED, 1, POLICY_DENY, XDP_DROP, {0}},
 	{"one hot source, dropped", FILTER, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"one source, passed", FILTER, BARE_PASS, 5060, TEN, 1, POLICY_WIDE, XDP_PASS, {0}},
 	{"10,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 10000, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"1,000,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 1000000, POLICY_DEFAULT, XDP_DROP, {0}},
-	{"16,000,000 sources, spoofed", FILTER, BARE_DROP, 5060, ELEVEN, 16000000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"16,000,000 sources, spoofed",
+	 FILTER,
+	 BARE_DROP,
+	 5060,
+	 ELEVEN,
+	 16000000,
+	 POLICY_DEFAULT,
+	 XDP_DROP,
+	 {0}},
 };
 #define CASES (sizeof(cases) / sizeof(*cases))
 
@@ -103,10 +135,11 @@ static void make_place(void)
 
 	if (unshare(CLONE_NEWNET))
 		die("making a network namespace (root is needed)", errno);
-	if (system("ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set bench1 up"))
+	if (system("ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set "
+		   "bench1 up"))
 		die("making a veth pair", EIO);
-	error = bpf_xdp_attach(if_nametoindex("bench0"), bpf_program__fd(vary->progs.vary_source), XDP_FLAGS_DRV_MODE,
-			       &opts);
+	error = bpf_xdp_attach(if_nametoindex("bench0"), bpf_program__fd(vary->progs.vary_source),
+			       XDP_FLAGS_DRV_MODE, &opts);
 	if (error)
 		die("attaching the harness", error);
 }
@@ -126,7 +159,7 @@ static void widen(struct sipdam_policy *policy)
 {
 	const struct sipdam_limit wide = {.interval = 1, .depth = 1ULL << 42};
 
-	for (int class = 1; class < SIPDAM_CLASSES_MAX; class++) {
+	for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
 		policy->limits[SIPDAM_TIER_UNKNOWN][class] = wide;
 		policy->pool[class] = wide;
 	}
@@ -169,7 +202,8 @@ static double measure(const struct sample_case *one, __u32 packets, __u64 seed)
 		__u32 base, sources;
 	} varying = {one->base, one->sources};
 	__u8 frame[FRAME_BYTES];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = packets);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
+		    .repeat = packets);
 	int program = program_of(one), error;
 	__u32 zero = 0;
 
@@ -182,7 +216,8 @@ static double measure(const struct sample_case *one, __u32 packets, __u64 seed)
 	if (error)
 		die("running the program", error);
 	if (opts.retval != one->expected) {
-		fprintf(stderr, "bench: %s: verdict %u instead of %u\n", one->name, opts.retval, one->expected);
+		fprintf(stderr, "bench: %s: verdict %u instead of %u\n", one->name, opts.retval,
+			one->expected);
 		exit(1);
 	}
 	return opts.duration;
@@ -216,7 +251,8 @@ static const struct sample_case *bare_of(const struct sample_case *one)
 static void print(int rounds, __u32 packets)
 {
 	printf("Nanoseconds a packet: median and quietest tenth of %d interleaved rounds of\n"
-	       "%u packets; net is what the filter adds to the bare program.\n\n", rounds, packets);
+	       "%u packets; net is what the filter adds to the bare program.\n\n",
+	       rounds, packets);
 	printf("%-36s %8s %8s %10s %8s\n", "", "median", "p10", "net median", "net p10");
 	for (size_t i = 0; i < CASES; i++) {
 		const struct sample_case *one = &cases[i], *bare = bare_of(one);

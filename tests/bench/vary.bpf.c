@@ -30,8 +30,8 @@ struct {
 	__type(value, __u32);
 } under_test SEC(".maps");
 
-#define SOURCE_OFFSET 26 /* Ethernet, then 12 bytes of IPv4 */
-#define STATE_OFFSET 500 /* within the body of the packets this benchmark sends */
+#define SOURCE_OFFSET 26  /* Ethernet, then 12 bytes of IPv4 */
+#define STATE_OFFSET  500 /* within the body of the packets this benchmark sends */
 
 SEC("xdp.frags")
 int vary_source(struct xdp_md *context)

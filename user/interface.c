@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * See interface.h. libxdp attaches: with a dispatcher where the kernel has one, else alone. An entry
+ * program that is attached alone is known by its pin, which needs no right to look others' programs up.
+ */
+#include "interface.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "cleanup.h"
+#include "filter.h"
+#include "pins.h"
+#include "sipdam/state.h"
+
+#define ENTRY_PROGRAM "sipdam_entry"
+
+const char *interface_mode_name(enum interface_mode mode)
+{
+	switch (mode) {
+	case INTERFACE_MODE_AUTO:
+		return "auto";
+	case INTERFACE_MODE_NATIVE:
+		return "native";
+	case INTERFACE_MODE_GENERIC:
+		return "generic";
+	case INTERFACE_MODE_NONE:
+		break;
+	}
+	return "none";
+}
+
+static enum interface_mode mode_of(enum xdp_attach_mode mode)
+{
+	return mode == XDP_MODE_SKB ? INTERFACE_MODE_GENERIC : INTERFACE_MODE_NATIVE;
+}
+
+/* Ours among the programs of an interface, NULL if there is none. It belongs to the multiprog. */
+static struct xdp_program *find_entry(struct xdp_multiprog *programs)
+{
+	struct xdp_program *program = NULL;
+
+	if (libxdp_get_error(programs))
+		return NULL;
+	/* Attached alone, without a dispatcher, a program is the main one. */
+	program = xdp_multiprog__main_prog(programs);
+	if (program && !libxdp_get_error(program) && !strcmp(xdp_program__name(program), ENTRY_PROGRAM))
+		return program;
+	program = NULL;
+	while ((program = xdp_multiprog__next_prog(program, programs)))
+		if (!strcmp(xdp_program__name(program), ENTRY_PROGRAM))
+			return program;
+	return NULL;
+}
+
+/* Pin of the entry program of an interface: by it we know our own without the right to look up others'. */
+static int entry_path(char *path, size_t size, unsigned int ifindex)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "entry_%u", ifindex);
+	return pins_path(path, size, name);
+}
+
+static __u32 program_id(int fd)
+{
+	struct bpf_prog_info info = {};
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) ? 0 : info.id;
+}
+
+/*
+ * Our entry program's descriptor if it is attached to the interface directly, without a dispatcher, and
+ * how; else -ENOENT.
+ */
+static int open_direct(unsigned int ifindex, enum interface_mode *mode)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	char path[300];
+	_cleanup_close_ int fd = entry_path(path, sizeof(path), ifindex) ? -1 : bpf_obj_get(path);
+
+	if (fd < 0 || bpf_xdp_query(ifindex, 0, &query) || !query.prog_id || query.prog_id != program_id(fd))
+		return -ENOENT;
+	*mode = query.attach_mode == XDP_ATTACHED_SKB ? INTERFACE_MODE_GENERIC : INTERFACE_MODE_NATIVE;
+	return take_fd(&fd);
+}
+
+enum interface_mode interface_mode(unsigned int ifindex)
+{
+	struct xdp_multiprog *programs;
+	enum interface_mode mode = INTERFACE_MODE_NONE;
+	_cleanup_close_ int direct = open_direct(ifindex, &mode);
+
+	if (direct >= 0)
+		return mode;
+	filter_silence_libraries();
+	programs = xdp_multiprog__get_from_ifindex(ifindex);
+	if (find_entry(programs))
+		mode = mode_of(xdp_multiprog__attach_mode(programs));
+	if (!libxdp_get_error(programs))
+		xdp_multiprog__close(programs);
+	return mode;
+}
+
+/* The array it jumps through is the pinned one. */
+static int set_array_pin(struct bpf_object *object)
+{
+	struct bpf_map *array = bpf_object__find_map_by_name(object, FILTER_ARRAY_PIN);
+	char path[300];
+	int error = array ? pins_path(path, sizeof(path), FILTER_ARRAY_PIN) : -ENOENT;
+
+	return error ? error : bpf_map__set_pin_path(array, path);
+}
+
+/* A new entry program, not loaded, that jumps through the pinned array. */
+static struct xdp_program *open_entry(void)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "sipdam_entry");
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .prog_name = ENTRY_PROGRAM);
+	struct xdp_program *program;
+	size_t size;
+	const void *bytes = filter_entry_object(&size);
+
+	opts.obj = bpf_object__open_mem(bytes, size, &open);
+	if (!opts.obj || set_array_pin(opts.obj)) {
+		bpf_object__close(opts.obj);
+		return NULL;
+	}
+	program = xdp_program__create(&opts);
+	if (libxdp_get_error(program)) {
+		bpf_object__close(opts.obj);
+		return NULL;
+	}
+	return program;
+}
+
+static int attach_in(unsigned int ifindex, enum interface_mode mode)
+{
+	struct xdp_program *program = open_entry();
+	char path[300];
+	int error;
+
+	if (!program)
+		return -errno;
+	error = xdp_program__attach(program, ifindex,
+				    mode == INTERFACE_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
+	if (!error && !entry_path(path, sizeof(path), ifindex)) {
+		unlink(path);
+		error = bpf_obj_pin(xdp_program__fd(program), path);
+		if (error)
+			xdp_program__detach(program, ifindex,
+					    mode == INTERFACE_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE,
+					    0);
+	}
+	xdp_program__close(program);
+	return error;
+}
+
+static int problem_of_attach(const char *interface, int error, struct problem *problem)
+{
+	if (error == -EBUSY || error == -EEXIST)
+		return problem_set(
+			problem, error,
+			"%s: another XDP program is attached that cannot share the interface; it was "
+			"left alone: see `ip link show %s`, remove it and attach again",
+			interface, interface);
+	if (error == -EOPNOTSUPP)
+		return problem_set(problem, error, "%s: its driver has no XDP: use --mode generic, or auto",
+				   interface);
+	return problem_set(problem, error, "%s: attaching failed: %s", interface, strerror(-error));
+}
+
+static int find_interface(const char *interface, unsigned int *ifindex, struct problem *problem)
+{
+	*ifindex = if_nametoindex(interface);
+	if (!*ifindex)
+		return problem_set(problem, -ENODEV, "%s: no such interface: `ip link` lists those there are",
+				   interface);
+	return 0;
+}
+
+int interface_check(const char *interface, struct problem *problem)
+{
+	unsigned int ifindex;
+
+	return find_interface(interface, &ifindex, problem);
+}
+
+/* Gives the interface a slot of the counters, cleared, or takes it away (attach false). */
+static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
+{
+	_cleanup_close_ int fd = pins_open("interfaces", false, problem);
+	_cleanup_close_ int counters = fd < 0 ? -1 : pins_open("counters", false, problem);
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ void *zeros = cpus > 0 ? calloc(cpus, sizeof(struct sipdam_counters)) : NULL;
+	struct sipdam_interfaces known;
+	__u32 zero = 0, slot;
+
+	if (fd < 0 || counters < 0)
+		return -EACCES;
+	if (!zeros || bpf_map_lookup_elem(fd, &zero, &known))
+		return problem_set(problem, -EIO, "reading the list of interfaces failed");
+	for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot] != ifindex; slot++)
+		;
+	if (attach && slot < SIPDAM_INTERFACES_MAX)
+		return 0;
+	if (attach)
+		for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot]; slot++)
+			;
+	if (slot == SIPDAM_INTERFACES_MAX)
+		return attach ? problem_set(problem, -ENOSPC, "at most %d interfaces can be attached",
+					    SIPDAM_INTERFACES_MAX)
+			      : 0;
+	known.ifindex[slot] = attach ? ifindex : 0;
+	if ((attach && bpf_map_update_elem(counters, &slot, zeros, BPF_ANY)) ||
+	    bpf_map_update_elem(fd, &zero, &known, BPF_ANY))
+		return problem_set(problem, -errno, "writing the list of interfaces: %s", strerror(errno));
+	return 0;
+}
+
+int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem)
+{
+	unsigned int ifindex;
+	enum interface_mode found,
+		tried = *mode == INTERFACE_MODE_GENERIC ? INTERFACE_MODE_GENERIC : INTERFACE_MODE_NATIVE;
+	int error = find_interface(interface, &ifindex, problem);
+
+	if (error)
+		return error;
+	error = set_slot(ifindex, true, problem);
+	if (error)
+		return error;
+	found = interface_mode(ifindex);
+	if (found != INTERFACE_MODE_NONE) {
+		*mode = found;
+		*fresh = false;
+		return 0;
+	}
+	error = attach_in(ifindex, tried);
+	if (error == -EOPNOTSUPP && *mode == INTERFACE_MODE_AUTO) {
+		tried = INTERFACE_MODE_GENERIC;
+		error = attach_in(ifindex, tried);
+	}
+	if (error) {
+		set_slot(ifindex, false, NULL);
+		return problem_of_attach(interface, error, problem);
+	}
+	*mode = tried;
+	*fresh = true;
+	return 0;
+}
+
+static int detach_direct(unsigned int ifindex, int program, enum interface_mode mode)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = program);
+
+	return bpf_xdp_detach(
+		ifindex, mode == INTERFACE_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, &opts);
+}
+
+static int detach_from_dispatcher(unsigned int ifindex)
+{
+	struct xdp_multiprog *programs = xdp_multiprog__get_from_ifindex(ifindex);
+	struct xdp_program *entry = find_entry(programs);
+	int error = entry ? xdp_program__detach(entry, ifindex, xdp_multiprog__attach_mode(programs), 0)
+			  : -ENOENT;
+
+	if (!libxdp_get_error(programs))
+		xdp_multiprog__close(programs);
+	return error;
+}
+
+int interface_detach(const char *interface, struct problem *problem)
+{
+	enum interface_mode mode = INTERFACE_MODE_NONE;
+	_cleanup_close_ int direct = -1;
+	unsigned int ifindex;
+	char path[300];
+	int error = find_interface(interface, &ifindex, problem);
+
+	if (error)
+		return error;
+	filter_silence_libraries();
+	direct = open_direct(ifindex, &mode);
+	error = direct >= 0 ? detach_direct(ifindex, direct, mode) : detach_from_dispatcher(ifindex);
+	if (error == -ENOENT)
+		problem_set(problem, error, "%s: sipdam is not attached there", interface);
+	else if (error)
+		return problem_set(problem, error, "%s: detaching failed: %s", interface, strerror(-error));
+	if (!entry_path(path, sizeof(path), ifindex))
+		unlink(path);
+	set_slot(ifindex, false, NULL);
+	return error;
+}

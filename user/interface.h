@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The entry program on network interfaces: attaching it beside others, finding it again, detaching it.
+ * What it jumps to is filter.h's.
+ */
+#ifndef INTERFACE_H
+#define INTERFACE_H
+
+#include <stdbool.h>
+
+#include "problem.h"
+
+enum interface_mode {
+	INTERFACE_MODE_AUTO, /* native, generic where the driver refuses */
+	INTERFACE_MODE_NATIVE,
+	INTERFACE_MODE_GENERIC,
+	INTERFACE_MODE_NONE, /* not attached */
+};
+const char *interface_mode_name(enum interface_mode mode);
+
+/*
+ * Attaches the entry program beside others. *mode: in what is wanted, out what came of it; attached
+ * already: unchanged and 0, with *fresh false. After filter_install, under pins_lock.
+ */
+int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem);
+
+/* Detaches ours, leaves others. -ENOENT with a problem if it is not attached there. */
+int interface_detach(const char *interface, struct problem *problem);
+
+/* Is our entry program on this interface, and how? Needs the privilege to look programs up. */
+enum interface_mode interface_mode(unsigned int ifindex);
+
+/* 0, or -ENODEV with a problem. */
+int interface_check(const char *interface, struct problem *problem);
+
+#endif
