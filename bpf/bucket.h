@@ -85,7 +85,10 @@ static __always_inline __u64 line_word(const struct sipdam_line *line, __u32 way
 	return *(const volatile __u64 *)&line->word[way & (SIPDAM_WAYS - 1)];
 }
 
-/* The word that a new one may replace: the smallest arrival time, found without branches. */
+/*
+ * The word that a new one may replace: the smallest arrival time, found without branches. A free word is
+ * ahead of nothing, also shortly before the clock's turn, where a time of 0 would be.
+ */
 static __always_inline struct bucket_slot line_victim(const struct sipdam_line *line, __u64 now,
 						      __u64 horizon)
 {
@@ -94,7 +97,9 @@ static __always_inline struct bucket_slot line_victim(const struct sipdam_line *
 
 #pragma unroll
 	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
-		__u64 each = bucket_ahead(line_word(line, way), now, horizon) << SIPDAM_WAY_BITS | way;
+		__u64 word = line_word(line, way);
+		__u64 ahead = bucket_ahead(word, now, horizon) & ~sign_mask(~word & (word - 1));
+		__u64 each = ahead << SIPDAM_WAY_BITS | way;
 
 		least += (each - least) & sign_mask(each - least);
 	}

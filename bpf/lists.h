@@ -25,7 +25,7 @@ __noinline int list_has(__u32 slot, __u32 list, const struct packet_address *add
 	if (!trie || !address)
 		return 0;
 	__builtin_memcpy(key.address, address, sizeof(key.address));
-	for (int i = 0; i < EXPIRED_NESTED_MAX; i++) {
+	for (int i = 0; i <= EXPIRED_NESTED_MAX; i++) {
 		struct sipdam_entry *entry = bpf_map_lookup_elem(trie, &key);
 
 		if (!entry)

@@ -36,6 +36,7 @@
 #define SIP_TEXT8(a, b, c, d, e, f, g, h)                                                                    \
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |             \
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
+#define SIP_VERSION_TEXT SIP_TEXT8('S', 'I', 'P', '/', '2', '.', '0', ' ')
 #define SIP_MASK(bytes) ((bytes) >= 8 ? ~0ULL : (1ULL << (bytes)*8) - 1)
 
 static __always_inline __u8 window_byte(const struct window *window, __u32 index)
@@ -234,7 +235,7 @@ static __always_inline __u32 sip_classify(const struct window *window, bool more
 	__u32 method;
 	int begins;
 
-	if (window->word[0] == SIP_TEXT8('S', 'I', 'P', '/', '2', '.', '0', ' '))
+	if (window->word[0] == SIP_VERSION_TEXT)
 		return sip_response(window, more);
 	begins = sip_request_begins(window, more);
 	if (begins == 0)
@@ -242,7 +243,7 @@ static __always_inline __u32 sip_classify(const struct window *window, bool more
 	if (begins < 0) {
 		/* "SIP/2.0" cut short is no token ('/'): it may become a response. */
 		if (more && window->length < 8 &&
-		    !((window->word[0] ^ SIP_TEXT8('S', 'I', 'P', '/', '2', '.', '0', ' ')) &
+		    !((window->word[0] ^ SIP_VERSION_TEXT) &
 		      SIP_MASK(window->length)))
 			return SIP_CUT;
 		return SIP_MALFORMED;

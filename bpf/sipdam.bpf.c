@@ -20,14 +20,12 @@
 #include "fragments.h"
 #include "lists.h"
 #include "packet.h"
+#include "segment.h"
 #include "sip.h"
 #include "sources.h"
 #include "verdict.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* A TCP segment costs one token for each started so many bytes. */
-#define TCP_TOKEN_BYTES 512
 
 /* Windows of CR and LF that are read through before a start-line: 1,536 bytes, an Ethernet frame. */
 #define BLANK_WINDOWS_MAX 24
@@ -54,6 +52,8 @@ struct work {
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
 	struct window window;
+	struct demand demand;
+	struct bill bill;
 };
 _Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
 
@@ -232,11 +232,6 @@ static __always_inline __u32 payload_message(const struct run *run)
 	return message == SIP_BLANK ? message_behind_blank(run->frame, packet, window) : message;
 }
 
-static __always_inline __u32 tcp_tokens(__u32 bytes)
-{
-	return (bytes + TCP_TOKEN_BYTES - 1) / TCP_TOKEN_BYTES;
-}
-
 /* Does the capture lack bytes of the payload? */
 static __always_inline bool is_short(const struct packet *packet)
 {
@@ -251,7 +246,7 @@ static __always_inline int classify_tcp(const struct run *run)
 {
 	const struct packet *packet = &run->work->packet;
 	struct message *message = &run->work->message;
-	__u32 started = tcp_tokens(packet->payload_length);
+	__u32 started = segment_tokens(packet->payload_length);
 	__u32 found = SIP_MALFORMED;
 
 	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
@@ -266,7 +261,7 @@ static __always_inline int classify_tcp(const struct run *run)
 		message->method = SIP_METHOD(found);
 		message->status = SIP_STATUS(found);
 		message->data_tokens = started - 1;
-		return SIPDAM_REASON_NONE;
+		return is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
 	}
 	if (found == SIP_CUT && is_short(packet))
 		return SIPDAM_REASON_TRUNCATED;
@@ -281,10 +276,10 @@ static __always_inline int classify_udp(const struct run *run)
 	struct message *message = &run->work->message;
 	__u32 found = payload_message(run);
 
-	if (found == SIP_CUT) {
-		message->class = SIPDAM_CLASS_FRAGMENT;
-		return is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
-	}
+	if (found == SIP_CUT && is_short(packet))
+		return SIPDAM_REASON_TRUNCATED;
+	if (found == SIP_CUT)
+		found = SIP_MESSAGE(SIPDAM_CLASS_FRAGMENT, SIPDAM_METHOD_NONE, 0);
 	message->class = SIP_CLASS(found);
 	message->method = SIP_METHOD(found);
 	message->status = SIP_STATUS(found);
@@ -314,6 +309,11 @@ static __always_inline bool is_network_class(__u32 class)
 #undef X
 }
 
+static __always_inline const struct sipdam_limits *limits_of(const struct run *run)
+{
+	return (const struct sipdam_limits *)run->policy->limits[run->work->tier & (SIPDAM_TIERS - 1)];
+}
+
 static __always_inline struct demand demand_of(const struct run *run, __u64 hash, __u32 kind, __u32 n)
 {
 	return (struct demand){
@@ -325,65 +325,93 @@ static __always_inline struct demand demand_of(const struct run *run, __u64 hash
 	};
 }
 
-/* Step 6: the source's own buckets, of the class and, for large segments, of tcp_data: both or none. */
+/*
+ * Looks for further messages in a segment that begins one. It costs up to 500 ns, so it comes after the
+ * lists, and not for sources without limits.
+ */
+static __always_inline void look_further(const struct run *run)
+{
+	struct work *work = run->work;
+	const struct packet *packet = &work->packet;
+	__u32 skip = 0;
+	__u64 words[2];
+	struct cursor cursor;
+
+	if (packet->protocol != IPPROTO_TCP || !work->message.method)
+		return;
+	if (limit_is_unlimited(&limits_of(run)->limit[work->message.class & (SIPDAM_CLASSES_MAX - 1)]))
+		return;
+	cursor = cursor_open(run->frame, packet->present, packet->length);
+	cursor_glance(&cursor, packet->payload_offset, words);
+	if (is_blank(words[0]))
+		skip = blank_bytes(run->frame, packet);
+	work->message.further = segment_further(run->frame, packet, skip);
+}
+
+/* Most packets cost one class; a segment may cost several. */
+static __always_inline bool needs_bill(const struct message *message)
+{
+	return message->data_tokens || message->further;
+}
+
+static __always_inline void make_bill(struct bill *bill, const struct message *message)
+{
+	__builtin_memset(bill, 0, sizeof(*bill));
+	for (__u32 class = 1; class <= SEGMENT_CLASSES; class++)
+		bill->n[class] = message->further >> SEGMENT_COUNT_SHIFT(class);
+	bill->n[message->class & (SIPDAM_CLASSES_MAX - 1)] += message->tokens;
+	bill->n[SIPDAM_CLASS_TCP_DATA] += message->data_tokens;
+}
+
+/* Step 6: the source's own buckets, all that the packet costs or none. */
 static __always_inline bool source_admits(const struct run *run)
 {
-	const struct message *message = &run->work->message;
-	const struct sipdam_limit *limits = run->policy->limits[run->work->tier & (SIPDAM_TIERS - 1)];
-	const struct sipdam_limit *limit = &limits[message->class & (SIPDAM_CLASSES_MAX - 1)];
-	const struct sipdam_limit *data = &limits[SIPDAM_CLASS_TCP_DATA];
-	struct demand demand;
+	struct work *work = run->work;
+	const struct message *message = &work->message;
+	const struct sipdam_limits *limits = limits_of(run);
+	const struct sipdam_limit *limit = &limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
 
-	if (limit_is_unlimited(limit) && !message->data_tokens)
-		return true;
-	demand = demand_of(run, run->work->source_hash, message->class, message->tokens);
-	if (message->data_tokens)
-		return source_takes_both(limit, data, &demand, message->data_tokens);
-	return source_takes(limit, &demand);
+	work->demand = demand_of(run, work->source_hash, message->class, message->tokens);
+	if (needs_bill(message)) {
+		make_bill(&work->bill, message);
+		return source_pays(limits, &work->bill, &work->demand);
+	}
+	return limit_is_unlimited(limit) || source_takes(limit, &work->demand);
+}
+
+/* Messages of a packet that the bucket of a network counts. */
+static __always_inline __u32 network_tokens(const struct message *message)
+{
+	__u32 n = is_network_class(message->class);
+
+	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class++)
+		if (is_network_class(class))
+			n += message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff;
+	return n;
 }
 
 static __always_inline bool network_admits(const struct run *run)
 {
 	const struct sipdam_limit *limit = &run->policy->network;
-	struct demand demand;
+	__u32 n = network_tokens(&run->work->message);
 
-	if (!is_network_class(run->work->message.class) || limit_is_unlimited(limit))
+	if (!n || limit_is_unlimited(limit))
 		return true;
-	demand = demand_of(run, run->work->network_hash, NETWORK_KIND, 1);
-	return network_takes(limit, &demand);
+	run->work->demand = demand_of(run, run->work->network_hash, NETWORK_KIND, n);
+	return network_takes(limit, &run->work->demand);
 }
 
-static __always_inline struct sipdam_pool *pool_of(__u32 class)
-{
-	return bpf_map_lookup_elem(&pools, &class);
-}
-
-/* True when the class's pool admits n; with commit set it takes them. */
-static __always_inline bool pool_admits(const struct run *run, __u32 class, __u32 n, bool commit)
-{
-	const struct sipdam_limit *limit = &run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)];
-	struct sipdam_pool *pool = pool_of(class);
-	__u64 now = run->work->now >> SIPDAM_TICK_SHIFT;
-	int answer;
-
-	if (!n || !pool || limit_is_unlimited(limit))
-		return true;
-	if (!commit)
-		return pool_conforms(pool, now, limit, n);
-	answer = pool_take(pool, now, limit, n);
-	if (answer == BUCKET_CONTENDED)
-		count_table_event(SIPDAM_TABLE_CONTENDED);
-	return answer == BUCKET_ADMITS;
-}
-
-/* Step 7, second half; as with sources, both buckets or none. */
+/* Step 7, second half; as with sources, all or none. */
 static __always_inline bool pools_admit(const struct run *run)
 {
 	const struct message *message = &run->work->message;
+	const struct sipdam_limits *limits = (const struct sipdam_limits *)run->policy->pool;
+	__u64 now = run->work->now >> SIPDAM_TICK_SHIFT;
 
-	return pool_admits(run, SIPDAM_CLASS_TCP_DATA, message->data_tokens, false) &&
-	       pool_admits(run, message->class, message->tokens, true) &&
-	       pool_admits(run, SIPDAM_CLASS_TCP_DATA, message->data_tokens, true);
+	if (needs_bill(message))
+		return pools_pay(limits, &run->work->bill, now);
+	return pool_takes(&limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)], message->class, now,
+			  message->tokens);
 }
 
 /* The whole way, from the first header to a reason. */
@@ -403,6 +431,7 @@ static __always_inline int judge(const struct run *run)
 		return work->inherited;
 	if (work->unread)
 		return work->unread;
+	look_further(run);
 	if (!source_admits(run))
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;

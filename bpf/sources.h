@@ -8,6 +8,7 @@
 #include "bucket.h"
 #include "maps.h"
 #include "packet.h"
+#include "segment.h"
 
 /*
  * Keyed mix of two words into 64 bits: secrets are added before and between multiplications by odd
@@ -96,30 +97,79 @@ static __always_inline bool network_takes(const struct sipdam_limit *limit, cons
 	return !line || line_admits(line, limit, demand, SIPDAM_TABLE_NETWORK_DISPLACED);
 }
 
-/*
- * Both or none of two buckets of one source: a segment's class and its further bytes. Rare, and a
- * function of its own so that the kernel verifies its three searches of a line once.
- */
-__noinline int source_takes_both(const struct sipdam_limit *limit, const struct sipdam_limit *data,
-				 const struct demand *demand, __u32 data_tokens)
+/* The pools' word for a class; a look-up that fails cannot refuse anybody. */
+static __always_inline bool pool_takes(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n)
 {
-	struct demand besides;
+	struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
+	int answer;
+
+	if (!pool || limit_is_unlimited(limit))
+		return true;
+	answer = pool_take(pool, now, limit, n);
+	if (answer == BUCKET_CONTENDED)
+		count_table_event(SIPDAM_TABLE_CONTENDED);
+	return answer == BUCKET_ADMITS;
+}
+
+/*
+ * Bills, for segments that cost more than one token: all of their parts are asked before any is taken.
+ * Rare, and functions of their own so that the kernel verifies the search of a line once and the loops
+ * apart from it.
+ */
+__noinline int source_pays_part(const struct sipdam_limit *limit, const struct demand *part, __u32 take)
+{
 	struct sipdam_line *line;
 
-	if (!limit || !data || !demand)
+	if (!limit || !part || !part->n || limit_is_unlimited(limit))
 		return 1;
-	line = source_line(demand->hash);
+	line = source_line(part->hash);
 	if (!line)
 		return 1;
-	besides = *demand;
-	besides.kind = SIPDAM_CLASS_TCP_DATA;
-	besides.n = data_tokens;
-	if (!limit_is_unlimited(data) && !line_conforms(line, bucket_tag(besides.hash, besides.kind),
-							besides.now, besides.horizon, data, data_tokens))
-		return 0;
-	if (!limit_is_unlimited(limit) && !line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED))
-		return 0;
-	return limit_is_unlimited(data) || line_admits(line, data, &besides, SIPDAM_TABLE_SOURCE_DISPLACED);
+	if (!take)
+		return line_conforms(line, bucket_tag(part->hash, part->kind), part->now, part->horizon, limit,
+				     part->n);
+	return line_admits(line, limit, part, SIPDAM_TABLE_SOURCE_DISPLACED);
+}
+
+/* demand: hash and times. */
+__noinline int source_pays(const struct sipdam_limits *limits, const struct bill *bill,
+			   const struct demand *demand)
+{
+	struct demand part;
+
+	if (!limits || !bill || !demand)
+		return 1;
+	part = *demand;
+	for (__u32 take = 0; take < 2; take++) {
+		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++) {
+			part.kind = class;
+			part.n = bill->n[class];
+			if (!source_pays_part(&limits->limit[class], &part, take))
+				return 0;
+		}
+	}
+	return 1;
+}
+
+__noinline int pools_pay_part(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, __u32 take)
+{
+	struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
+
+	if (!limit || !pool || !n || limit_is_unlimited(limit))
+		return 1;
+	return take ? pool_takes(limit, class, now, n) : pool_conforms(pool, now, limit, n);
+}
+
+/* now: ticks. */
+__noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *bill, __u64 now)
+{
+	if (!limits || !bill)
+		return 1;
+	for (__u32 take = 0; take < 2; take++)
+		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++)
+			if (!pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
+				return 0;
+	return 1;
 }
 
 #endif

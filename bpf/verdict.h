@@ -16,6 +16,7 @@ struct message {
 	__u16 status;      /* of a response */
 	__u32 tokens;      /* that it costs of its class */
 	__u32 data_tokens; /* that it costs of tcp_data besides */
+	__u64 further;     /* messages that begin in the same segment, see segment.h */
 };
 
 #define SIPDAM_PASS_BIT                           0

@@ -36,6 +36,11 @@ struct sipdam_limit {
 };
 _Static_assert(sizeof(struct sipdam_limit) == 32, "struct sipdam_limit");
 
+/* Limits by enum sipdam_class. */
+struct sipdam_limits {
+	struct sipdam_limit limit[SIPDAM_CLASSES_MAX];
+};
+
 enum sipdam_tier {
 	SIPDAM_TIER_UNKNOWN = 0,
 	SIPDAM_TIER_PEER = 1,

@@ -44,7 +44,7 @@ struct sipdam_count {
 
 #define SIPDAM_INTERFACES_MAX 16
 
-#define SIPDAM_WORK_WORDS 32
+#define SIPDAM_WORK_WORDS 48
 
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
 struct sipdam_counters {
