@@ -162,17 +162,19 @@ static __always_inline int packet_ipv4(frame_t *frame, const struct cursor *curs
 
 	if (error)
 		return reason_of_load(error, SIPDAM_REASON_NOT_SIP);
-	if (ip.version_length >> 4 != 4 || !is_transport(ip.protocol))
+	if (ip.version_length >> 4 != 4)
 		return SIPDAM_REASON_NOT_SIP;
 	header = (ip.version_length & 0xf) * 4;
 	total = __builtin_bswap16(ip.total_length);
 	fragment = __builtin_bswap16(ip.fragment);
 	packet->family = 4;
-	packet->protocol = ip.protocol;
 	packet->source = address_of_ipv4(ip.source);
 	packet->destination = address_of_ipv4(ip.destination);
 	packet->lies = header < IPV4_HEADER_BYTES || total < header ||
 		       !packet_reaches(frame, packet, offset + total);
+	if (!is_transport(ip.protocol))
+		return SIPDAM_REASON_NOT_SIP;
+	packet->protocol = ip.protocol;
 	/* The ports are looked for even so: what lies is dropped only on a port that is ours. */
 	if (header < IPV4_HEADER_BYTES)
 		header = IPV4_HEADER_BYTES;
@@ -434,7 +436,7 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 	else
 		return SIPDAM_REASON_NOT_SIP;
 	if (reason || packet->cut)
-		return reason;
+		return packet->cut && packet->lies ? SIPDAM_REASON_MALFORMED : reason;
 	if (packet->fragment == FRAGMENT_FOLLOWER)
 		return packet->lies ? SIPDAM_REASON_MALFORMED : SIPDAM_REASON_NONE;
 	opened.length = packet->length; /* further buffers may have been counted since */

@@ -327,7 +327,8 @@ static __always_inline struct demand demand_of(const struct run *run, __u64 hash
 
 /*
  * Looks for further messages in a segment that begins one. It costs up to 500 ns, so it comes after the
- * lists, and not for sources without limits.
+ * lists, and not for allowed sources without limits. A stranger is looked at whatever his first message
+ * is: with one class unlimited, the others behind it are not.
  */
 static __always_inline void look_further(const struct run *run)
 {
@@ -339,7 +340,8 @@ static __always_inline void look_further(const struct run *run)
 
 	if (packet->protocol != IPPROTO_TCP || !work->message.method)
 		return;
-	if (limit_is_unlimited(&limits_of(run)->limit[work->message.class & (SIPDAM_CLASSES_MAX - 1)]))
+	if (work->tier == SIPDAM_TIER_ALLOWED &&
+	    limit_is_unlimited(&limits_of(run)->limit[work->message.class & (SIPDAM_CLASSES_MAX - 1)]))
 		return;
 	cursor = cursor_open(run->frame, packet->present, packet->length);
 	cursor_glance(&cursor, packet->payload_offset, words);

@@ -11,9 +11,10 @@
 #include "segment.h"
 
 /*
- * Keyed mix of two words into 64 bits: secrets are added before and between multiplications by odd
- * secrets, so that neither equal lines nor equal tags can be computed from outside. Not a cryptographic
- * hash: it costs 3 ns, a SipHash ten times that.
+ * Keyed mix of two words into 64 bits: multiplications by odd secrets, the high half folded into the low
+ * one after each, so that neither equal lines nor equal tags can be computed from outside. Three of them:
+ * with two, sources that differ in the last bytes of a word alone share a line. Not a cryptographic hash:
+ * it costs 3 ns, a SipHash ten times that.
  */
 static __always_inline __u64 keyed_hash(__u64 high, __u64 low)
 {
@@ -131,20 +132,18 @@ __noinline int source_pays_part(const struct sipdam_limit *limit, const struct d
 	return line_admits(line, limit, part, SIPDAM_TABLE_SOURCE_DISPLACED);
 }
 
-/* demand: hash and times. */
-__noinline int source_pays(const struct sipdam_limits *limits, const struct bill *bill,
-			   const struct demand *demand)
+/* part: hash and times; the rest is written here. */
+__noinline int source_pays(const struct sipdam_limits *limits, const struct bill *bill, struct demand *part)
 {
-	struct demand part;
-
-	if (!limits || !bill || !demand)
+	if (!limits || !bill || !part)
 		return 1;
-	part = *demand;
+#pragma nounroll
 	for (__u32 take = 0; take < 2; take++) {
+#pragma nounroll
 		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++) {
-			part.kind = class;
-			part.n = bill->n[class];
-			if (!source_pays_part(&limits->limit[class], &part, take))
+			part->kind = class;
+			part->n = bill->n[class];
+			if (!source_pays_part(&limits->limit[class], part, take))
 				return 0;
 		}
 	}
@@ -165,7 +164,9 @@ __noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *
 {
 	if (!limits || !bill)
 		return 1;
+#pragma nounroll
 	for (__u32 take = 0; take < 2; take++)
+#pragma nounroll
 		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++)
 			if (!pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
 				return 0;

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Many messages in one TCP segment: each costs what it would cost in a segment of its own, and all are
+ * paid or none.
+ */
+#include "prog/lab.h"
+
+#define TCP 6
+
+#define INVITE_LINE   "INVITE sip:a SIP/2.0\r\n\r\n"
+#define REGISTER_LINE "REGISTER sip:a SIP/2.0\r\n\r\n"
+#define OPTIONS_LINE  "OPTIONS sip:a SIP/2.0\r\n\r\n"
+#define BYE_LINE      "BYE sip:a SIP/2.0\r\n\r\n"
+#define MESSAGE_LINE  "MESSAGE sip:a SIP/2.0\r\n\r\n"
+#define ANSWER_LINE   "SIP/2.0 200 OK\r\n\r\n"
+#define THREE(line)   line line line
+
+static const struct expect passes = AN_INVITE;
+static const struct expect over_source = DROPS(SOURCE_RATE, INVITE, INVITE);
+
+static struct recipe over_tcp(const char *payload)
+{
+	return (struct recipe){.protocol = TCP, .payload = payload};
+}
+
+static void send_text(struct lab *lab, const char *payload, struct expect expect)
+{
+	struct recipe recipe = over_tcp(payload);
+
+	lab_send(lab, payload, &recipe, expect);
+}
+
+/* How many INVITEs a segment costs: what it leaves of a bucket of 20 goes one by one. */
+static void check_cost(struct lab *lab, const struct recipe *segment, int invites)
+{
+	static const struct recipe one = {.protocol = TCP, .payload = INVITE_LINE};
+
+	lab_forget(lab);
+	lab_send(lab, segment->payload, segment, passes);
+	lab_send_many(lab, segment->payload, 20 - invites, &one, passes);
+	lab_send(lab, segment->payload, &one, over_source);
+}
+
+static void test_each_message_costs_a_token(void **state)
+{
+	static const struct {
+		const char *payload;
+		int invites;
+	} rows[] = {
+		{INVITE_LINE, 1},
+		{INVITE_LINE INVITE_LINE, 2},
+		{THREE(INVITE_LINE) THREE(INVITE_LINE) THREE(INVITE_LINE), 9},
+		{"\r\n\r\n" INVITE_LINE INVITE_LINE, 2},
+		{"\r\n\r\n" INVITE_LINE, 1},
+		{INVITE_LINE "\r\n\r\n" INVITE_LINE, 2},
+		{"INVITE sip:a SIP/2.0\nl: 4\n\nbody\nINVITE sip:b SIP/2.0\n\n", 2},
+		{"INVITE sip:a SIP/2.0\r\nTo: <INVITE sip:b>\r\n\r\n", 1},
+		{"INVITE sip:a SIP/2.0\r\nINVITE: sip:b SIP/2.0\r\n\r\n", 1},
+		{"INVITE sip:a SIP/2.0\r\n INVITE sip:b SIP/2.0\r\n\r\n", 1},
+		{"INVITE sip:a SIP/2.0\r\ninvite sip:b SIP/2.0\r\n\r\n", 1},
+		{INVITE_LINE "INVITE sip:a", 1}, /* cut: the rest comes with the next segment */
+		{INVITE_LINE THREE(BYE_LINE), 1},
+	};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 20}}}");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct recipe segment = over_tcp(rows[i].payload);
+
+		check_cost(lab, &segment, rows[i].invites);
+	}
+}
+
+/* Line feeds at every place of a word, and a start-line across two words. */
+static void test_at_every_offset(void **state)
+{
+	struct lab *lab = *state;
+	char payload[128];
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 20}}}");
+	for (int pad = 0; pad < 16; pad++) {
+		struct recipe segment = over_tcp(payload);
+
+		snprintf(payload, sizeof(payload), "INVITE sip:a SIP/2.0\r\nX: %.*s\r\n\r\n" INVITE_LINE, pad,
+			 "0123456789abcdef");
+		check_cost(lab, &segment, 2);
+	}
+}
+
+/* As far as the look goes; beyond, a segment is charged by its size alone. */
+static void test_how_far_the_look_goes(void **state)
+{
+	static char payload[2048];
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 20}}}");
+	for (int start = 1535; start <= 1538; start++) {
+		struct recipe segment = over_tcp(payload);
+
+		memset(payload, 'x', sizeof(payload));
+		memcpy(payload, "INVITE sip:a SIP/2.0\r\n", 22);
+		memcpy(payload + start - 1, "\n" INVITE_LINE, sizeof(INVITE_LINE));
+		payload[start + sizeof(INVITE_LINE)] = '\0';
+		check_cost(lab, &segment, start <= 1536 ? 2 : 1);
+	}
+}
+
+static void test_each_class_pays(void **state)
+{
+	static const struct {
+		const char *class, *line;
+		struct expect passes, dropped;
+	} rows[] = {
+		{"invite", INVITE_LINE, AN_INVITE, DROPS(SOURCE_RATE, INVITE, INVITE)},
+		{"register", REGISTER_LINE, PASSES(WITHIN_LIMITS, REGISTER, REGISTER),
+		 DROPS(SOURCE_RATE, REGISTER, REGISTER)},
+		{"options", OPTIONS_LINE, PASSES(WITHIN_LIMITS, OPTIONS, OPTIONS),
+		 DROPS(SOURCE_RATE, OPTIONS, OPTIONS)},
+		{"dialog", BYE_LINE, PASSES(WITHIN_LIMITS, DIALOG, BYE), DROPS(SOURCE_RATE, DIALOG, BYE)},
+		{"other", MESSAGE_LINE, PASSES(WITHIN_LIMITS, OTHER, MESSAGE),
+		 DROPS(SOURCE_RATE, OTHER, MESSAGE)},
+		{"response",
+		 ANSWER_LINE,
+		 ANSWERS(200),
+		 {SIPDAM_VERDICT_DROP, SIPDAM_REASON_SOURCE_RATE, SIPDAM_CLASS_RESPONSE,
+		  SIPDAM_METHOD_RESPONSE, 200}},
+	};
+	struct lab *lab = *state;
+	char policy[128];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		lab_forget(lab);
+		snprintf(policy, sizeof(policy), "limits: {unknown: {%s: {rate: 1, burst: 2}}}",
+			 rows[i].class);
+		lab_policy(lab, policy);
+		/* The first message names the segment, the second of each class pays with the rest. */
+		send_text(lab,
+			  "UPDATE sip:a SIP/2.0\r\n\r\n" INVITE_LINE REGISTER_LINE OPTIONS_LINE BYE_LINE
+				  ANSWER_LINE,
+			  (struct expect)PASSES(WITHIN_LIMITS, OTHER, UPDATE));
+		send_text(lab, rows[i].line, rows[i].passes);
+		send_text(lab, rows[i].line, rows[i].dropped);
+	}
+}
+
+static void test_all_or_none(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 3}, register: {rate: 1, burst: 1}}}");
+	send_text(lab, INVITE_LINE REGISTER_LINE, passes);
+	send_text(lab, INVITE_LINE REGISTER_LINE, over_source); /* no REGISTER left: takes no INVITE */
+	send_text(lab, INVITE_LINE, passes);
+	send_text(lab, INVITE_LINE, passes);
+	send_text(lab, INVITE_LINE, over_source);
+}
+
+/* More messages than the bucket ever holds: all of a full one, so that a connection is not stuck. */
+static void test_more_than_a_bucket(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 2}}}");
+	send_text(lab, THREE(INVITE_LINE), passes);
+	send_text(lab, INVITE_LINE, over_source);
+	lab->now += 2 * SECOND - TICK;
+	send_text(lab, THREE(INVITE_LINE), over_source);
+	lab->now += TICK;
+	send_text(lab, THREE(INVITE_LINE), passes);
+}
+
+static void test_network_and_pool_count_all(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {network: {rate: 1, burst: 4}}");
+	send_text(lab, THREE(INVITE_LINE) BYE_LINE, passes);
+	send_text(lab, INVITE_LINE, passes);
+	send_text(lab, INVITE_LINE, (struct expect)DROPS(NETWORK_RATE, INVITE, INVITE));
+	lab_forget(lab);
+	lab_policy(lab, "limits: {pool: {invite: {rate: 1, burst: 4}}}");
+	send_text(lab, THREE(INVITE_LINE), passes);
+	send_text(lab, INVITE_LINE, passes);
+	send_text(lab, INVITE_LINE, (struct expect)DROPS(POOL_RATE, INVITE, INVITE));
+}
+
+/* Over UDP a datagram is one message, whatever its body says. */
+static void test_not_over_udp(void **state)
+{
+	static const struct recipe datagram = {.payload = THREE(INVITE_LINE)};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 2}}}");
+	lab_send_many(lab, "datagram", 2, &datagram, passes);
+	lab_send(lab, "datagram", &datagram, over_source);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		lab_test(test_each_message_costs_a_token),
+		lab_test(test_at_every_offset),
+		lab_test(test_how_far_the_look_goes),
+		lab_test(test_each_class_pays),
+		lab_test(test_all_or_none),
+		lab_test(test_more_than_a_bucket),
+		lab_test(test_network_and_pool_count_all),
+		lab_test(test_not_over_udp),
+	};
+
+	return cmocka_run_group_tests(tests, lab_open, lab_close);
+}
