@@ -19,7 +19,7 @@
 /* Words that a start-line is told by. */
 #define SEGMENT_GLANCE_BYTES 16
 
-/* Messages by class, eight bits each from SIPDAM_CLASS_INVITE on: up to 90 fit the bytes looked at. */
+/* Messages by class, eight bits each from SIPDAM_CLASS_INVITE on: no more than 170 fit the bytes looked at. */
 #define SEGMENT_CLASSES 6
 #define SEGMENT_COUNT_SHIFT(class) (((class)-1) * 8)
 _Static_assert(SIPDAM_CLASS_INVITE == 1 && SIPDAM_CLASS_RESPONSE == SEGMENT_CLASSES, "classes of messages come first");

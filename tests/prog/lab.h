@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The real program, one packet at a time, at a time that is handed in. What is expected of every packet is
+ * its verdict, reason, class, method and status, and of the counters that those of the packet went up by
+ * it and all others stayed: a ledger of expected counters is kept and compared as a whole.
+ */
+#ifndef PROG_LAB_H
+#define PROG_LAB_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+
+#include "filter.h"
+#include "prog/packet.h"
+
+/* A row names what it is about and leaves the rest at zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#define TICK   64ULL /* nanoseconds */
+#define SECOND 1000000000ULL
+
+/* Lines of the source table: the least there may be. */
+#define LAB_SOURCES 1024
+#define LAB_START   (1000 * SECOND)
+
+struct expect {
+	__u8 verdict, reason, class, method;
+	__u16 status;
+};
+
+#define EXPECT(verdict, reason, class, method)                                                               \
+	{                                                                                                    \
+		SIPDAM_VERDICT_##verdict, SIPDAM_REASON_##reason, SIPDAM_CLASS_##class,                      \
+			SIPDAM_METHOD_##method, 0                                                            \
+	}
+#define PASSES(reason, class, method)     EXPECT(PASS, reason, class, method)
+#define DROPS(reason, class, method)      EXPECT(DROP, reason, class, method)
+#define WOULD_DROP(reason, class, method) EXPECT(WOULD_DROP, reason, class, method)
+#define NOT_OURS                          PASSES(NOT_SIP, NONE, NONE)
+#define REFUSED                           DROPS(MALFORMED, MALFORMED, NONE)
+#define AN_INVITE                         PASSES(WITHIN_LIMITS, INVITE, INVITE)
+#define ANSWERS(status)                                                                                      \
+	{                                                                                                    \
+		SIPDAM_VERDICT_PASS, SIPDAM_REASON_WITHIN_LIMITS, SIPDAM_CLASS_RESPONSE,                     \
+			SIPDAM_METHOD_RESPONSE, status                                                       \
+	}
+
+struct row {
+	const char *name;
+	struct recipe packet;
+	const char *policy; /* YAML over the defaults; NULL: the defaults */
+	struct expect expect;
+	__u32 wire_length; /* of a packet that the capture cut short; 0: whole */
+	__u32 interface;   /* whose counters */
+};
+
+/* Counters of all interfaces and table events, summed over CPUs. */
+struct ledger {
+	struct sipdam_counters slot[SIPDAM_INTERFACES_MAX];
+	__u64 event[SIPDAM_TABLE_EVENTS];
+};
+
+struct table {
+	void *memory;
+	size_t bytes;
+};
+#define LAB_TABLES 4
+
+struct lab {
+	struct filter *filter;
+	struct sipdam_trial *trial;
+	struct table table[LAB_TABLES];
+	char *policy; /* in force */
+	__u64 now;    /* nanoseconds */
+	struct ledger expected;
+	struct frame frame;
+	int failures;
+	bool reason_seen[SIPDAM_REASONS_MAX], class_seen[SIPDAM_CLASSES_MAX], method_seen[SIPDAM_METHODS_MAX];
+};
+
+static inline const char *reason_label(int reason)
+{
+	static const char *const labels[SIPDAM_REASONS_MAX] = {[0] = "none",
+#define X(name, number, label, verdict, sentence) [number] = label,
+							       SIPDAM_REASONS(X)
+#undef X
+	};
+
+	return labels[reason & (SIPDAM_REASONS_MAX - 1)];
+}
+
+static inline const char *class_label(int class)
+{
+	static const char *const labels[SIPDAM_CLASSES_MAX] = {[0] = "none",
+#define X(name, number, label, network) [number] = label,
+							       SIPDAM_CLASSES(X)
+#undef X
+	};
+
+	return labels[class & (SIPDAM_CLASSES_MAX - 1)];
+}
+
+static inline const char *method_label(int method)
+{
+	static const char *const labels[SIPDAM_METHODS_MAX] = {[0] = "none",
+#define X(name, number, label, class) [number] = label,
+							       SIPDAM_METHODS(X)
+#undef X
+	};
+
+	return labels[method & (SIPDAM_METHODS_MAX - 1)];
+}
+
+/* ---- policy ---- */
+
+static inline void lab_settings(struct settings *settings, const char *yaml)
+{
+	char path[] = "/tmp/sipdam-prog-XXXXXX";
+	struct problem problem = {""};
+	int fd = mkstemp(path);
+	int error;
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "sources: %d\n%s\n", LAB_SOURCES, yaml) > 0);
+	close(fd);
+	settings_default(settings);
+	error = settings_load(settings, path, &problem);
+	unlink(path);
+	if (error)
+		fail_msg("policy \"%s\": %s", yaml, problem.text);
+}
+
+/* Puts a policy in force; the tables stay as they are. */
+static inline void lab_policy(struct lab *lab, const char *yaml)
+{
+	struct problem problem = {""};
+	struct settings settings;
+
+	if (lab->policy && !strcmp(lab->policy, yaml))
+		return;
+	lab_settings(&settings, yaml);
+	if (filter_trial_configure(lab->filter, &settings, &problem))
+		fail_msg("policy \"%s\": %s", yaml, problem.text);
+	settings_free(&settings);
+	free(lab->policy);
+	lab->policy = strdup(yaml);
+}
+
+/* ---- life ---- */
+
+static inline void lab_map_table(struct lab *lab, int number, const char *name)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+	int fd = filter_map(lab->filter, name);
+	struct table *table = &lab->table[number];
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	table->bytes = (size_t)info.max_entries * info.value_size;
+	table->memory = mmap(NULL, table->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(table->memory != MAP_FAILED);
+}
+
+/* Forgets every bucket and fragment. Counters stay. */
+static inline void lab_forget(struct lab *lab)
+{
+	for (int i = 0; i < LAB_TABLES; i++)
+		memset(lab->table[i].memory, 0, lab->table[i].bytes);
+}
+
+static inline int lab_open(void **state)
+{
+	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments"};
+	struct lab *lab = calloc(1, sizeof(*lab));
+	struct problem problem = {""};
+	struct settings settings;
+
+	lab_settings(&settings, "");
+	if (filter_open_trial(&lab->filter, &settings, &problem))
+		fail_msg("%s", problem.text);
+	settings_free(&settings);
+	lab->trial = filter_trial(lab->filter);
+	for (int i = 0; i < LAB_TABLES; i++)
+		lab_map_table(lab, i, tables[i]);
+	*state = lab;
+	return 0;
+}
+
+static inline int lab_close(void **state)
+{
+	struct lab *lab = *state;
+
+	for (int i = 0; i < LAB_TABLES; i++)
+		munmap(lab->table[i].memory, lab->table[i].bytes);
+	filter_free(lab->filter);
+	free(lab->policy);
+	free(lab);
+	return 0;
+}
+
+/* Before each test: nothing is remembered, the default policy, always the same time. */
+static inline int lab_clean(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_forget(lab);
+	lab_policy(lab, "");
+	lab->now = LAB_START;
+	lab->failures = 0;
+	return 0;
+}
+
+#define lab_test(function) cmocka_unit_test_setup(function, lab_clean)
+
+/* ---- counters ---- */
+
+static inline void sum_words(__u64 *to, const __u64 *from, size_t words)
+{
+	for (size_t i = 0; i < words; i++)
+		to[i] += from[i];
+}
+
+/* Adds up what every CPU has of one entry of a map. */
+static inline void read_summed(int fd, __u32 key, void *to, size_t bytes)
+{
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *values = calloc(cpus, bytes);
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, values), 0);
+	memset(to, 0, bytes);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		sum_words(to, values + cpu * bytes / 8, bytes / 8);
+	free(values);
+}
+
+static inline void ledger_read(struct lab *lab, struct ledger *ledger)
+{
+	int counters = filter_map(lab->filter, "counters"), events = filter_map(lab->filter, "table_events");
+
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		read_summed(counters, slot, &ledger->slot[slot], sizeof(ledger->slot[slot]));
+	for (__u32 event = 0; event < SIPDAM_TABLE_EVENTS; event++)
+		read_summed(events, event, &ledger->event[event], sizeof(ledger->event[event]));
+}
+
+static inline void count_up(struct sipdam_count *count, __u32 bytes)
+{
+	count->packets++;
+	count->bytes += bytes;
+}
+
+/* What a packet adds to the counters. */
+static inline void ledger_expect(struct ledger *ledger, __u32 interface, const struct expect *expect,
+				 bool tcp, __u32 bytes)
+{
+	struct sipdam_counters *slot = &ledger->slot[interface];
+
+	count_up(&slot->reason[expect->verdict == SIPDAM_VERDICT_WOULD_DROP][expect->reason], bytes);
+	if (expect->class)
+		count_up(&slot->class[expect->verdict][expect->class], bytes);
+	if (expect->method)
+		count_up(&slot->method[tcp][expect->verdict][expect->method], bytes);
+}
+
+static inline int count_differs(const char *name, const char *kind, const char *label,
+				const struct sipdam_count *want, const struct sipdam_count *got)
+{
+	if (!memcmp(want, got, sizeof(*want)))
+		return 0;
+	print_error("%s: counter of %s %s: expected %llu packets %llu bytes, got %llu, %llu\n", name, kind,
+		    label ? label : "without a name", want->packets, want->bytes, got->packets, got->bytes);
+	return 1;
+}
+
+/* Says which counters of a slot differ. Returns how many. */
+static inline int slot_differs(const char *name, const struct sipdam_counters *want,
+			       const struct sipdam_counters *got)
+{
+	int differ = 0;
+
+	for (int i = 0; i < 2 * SIPDAM_REASONS_MAX; i++)
+		differ += count_differs(name, "reason", reason_label(i), &want->reason[0][i],
+					&got->reason[0][i]);
+	for (int i = 0; i < SIPDAM_TRANSPORTS * SIPDAM_VERDICTS * SIPDAM_METHODS_MAX; i++)
+		differ += count_differs(name, "method", method_label(i), &want->method[0][0][i],
+					&got->method[0][0][i]);
+	for (int i = 0; i < SIPDAM_VERDICTS * SIPDAM_CLASSES_MAX; i++)
+		differ +=
+			count_differs(name, "class", class_label(i), &want->class[0][i], &got -> class[0][i]);
+	return differ;
+}
+
+/* Compares all counters with the expected ones, which then become what was found: one message a fault. */
+static inline void lab_compare(struct lab *lab, const char *name)
+{
+	struct ledger found;
+
+	ledger_read(lab, &found);
+	for (int slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		lab->failures += slot_differs(name, &lab->expected.slot[slot], &found.slot[slot]);
+	for (int event = 0; event < SIPDAM_TABLE_EVENTS; event++) {
+		if (lab->expected.event[event] == found.event[event])
+			continue;
+		print_error("%s: table event %d: expected %llu, got %llu\n", name, event,
+			    lab->expected.event[event], found.event[event]);
+		lab->failures++;
+	}
+	lab->expected = found;
+}
+
+/* ---- packets ---- */
+
+static inline void lab_mark_seen(struct lab *lab, const struct expect *expect)
+{
+	lab->reason_seen[expect->reason] = true;
+	lab->class_seen[expect->class] = true;
+	lab->method_seen[expect->method] = true;
+}
+
+static inline bool report_is(const struct sipdam_trial *report, const struct expect *expect)
+{
+	return report->reason == expect->reason && report->class == expect->class &&
+	       report->method == expect->method && report->status == expect->status &&
+	       report->dropped == (expect->verdict == SIPDAM_VERDICT_DROP);
+}
+
+static inline void check_report(struct lab *lab, const char *name, const struct expect *expect)
+{
+	const struct sipdam_trial *got = lab->trial;
+
+	if (report_is(got, expect))
+		return;
+	print_error("%s: expected %s: %s, class %s, method %s, status %u; got %s: %s, class %s, method %s, "
+		    "status %u\n",
+		    name, expect->verdict == SIPDAM_VERDICT_DROP ? "drop" : "pass",
+		    reason_label(expect->reason), class_label(expect->class), method_label(expect->method),
+		    expect->status, got->dropped ? "drop" : "pass", reason_label(got->reason),
+		    class_label(got->class), method_label(got->method), got->status);
+	lab->failures++;
+}
+
+/* Whoever it is counted for, it is the packet's source and family that the report names. */
+static inline void check_source(struct lab *lab, const char *name, const struct recipe *recipe)
+{
+	__u8 source[16] = {[10] = 0xff, [11] = 0xff};
+
+	if (!lab->trial->family)
+		return;
+	if (recipe->family == 6)
+		inet_pton(AF_INET6, recipe->source ? recipe->source : SOURCE6, source);
+	else
+		inet_pton(AF_INET, recipe->source ? recipe->source : SOURCE, source + 12);
+	if (!memcmp(lab->trial->source, source, 16) && (lab->trial->family == 6) == (recipe->family == 6))
+		return;
+	print_error("%s: the report names another source or family\n", name);
+	lab->failures++;
+}
+
+/* One row, after whatever came before it. Faults are printed and counted in lab->failures. */
+static inline void lab_run(struct lab *lab, const struct row *row)
+{
+	__u32 bytes;
+	int error;
+
+	lab_mark_seen(lab, &row->expect);
+	frame_build(&lab->frame, &row->packet);
+	*lab->trial = (struct sipdam_trial){
+		.now = lab->now, .wire_length = row->wire_length, .interface = row->interface};
+	error = filter_trial_run(lab->filter, lab->frame.data, lab->frame.length);
+	if (error)
+		fail_msg("%s: running the program: %s", row->name, strerror(-error));
+	check_report(lab, row->name, &row->expect);
+	check_source(lab, row->name, &row->packet);
+	bytes = row->wire_length > lab->frame.length ? row->wire_length : (__u32)lab->frame.length;
+	ledger_expect(&lab->expected, row->interface, &row->expect,
+		      recipe_protocol(&row->packet) == IPPROTO_TCP, bytes);
+	lab_compare(lab, row->name);
+}
+
+/* A row alone: its policy, and nothing remembered. */
+static inline void lab_row(struct lab *lab, const struct row *row)
+{
+	lab_forget(lab);
+	lab_policy(lab, row->policy ? row->policy : "");
+	lab_run(lab, row);
+}
+
+static inline void lab_rows(struct lab *lab, const struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lab_row(lab, &rows[i]);
+	assert_int_equal(lab->failures, 0);
+}
+
+/* A packet in a sequence: what is expected of it is expected now. */
+static inline void lab_send(struct lab *lab, const char *name, const struct recipe *recipe,
+			    struct expect expect)
+{
+	struct row row = {.name = name, .packet = *recipe, .expect = expect};
+
+	lab_run(lab, &row);
+	if (lab->failures)
+		fail_msg("%s: at %llu ns", name, (unsigned long long)lab->now);
+}
+
+static inline void lab_send_many(struct lab *lab, const char *name, int count, const struct recipe *recipe,
+				 struct expect expect)
+{
+	for (int i = 0; i < count; i++)
+		lab_send(lab, name, recipe, expect);
+}
+
+/* For floods: a packet of which nothing is expected. Returns its reason; ends with lab_settle. */
+static inline int lab_try(struct lab *lab, const struct recipe *recipe)
+{
+	frame_build(&lab->frame, recipe);
+	*lab->trial = (struct sipdam_trial){.now = lab->now};
+	assert_int_equal(filter_trial_run(lab->filter, lab->frame.data, lab->frame.length), 0);
+	return lab->trial->reason;
+}
+
+/* Takes the counters as they are for expected. Returns how much a table event went up since. */
+static inline __u64 lab_settle(struct lab *lab, enum sipdam_table_event event)
+{
+	__u64 before = lab->expected.event[event];
+
+	ledger_read(lab, &lab->expected);
+	return lab->expected.event[event] - before;
+}
+
+#endif
