@@ -135,19 +135,33 @@ static __always_inline __u64 slot_debt(const struct bucket_slot *slot, __u64 tag
 	return slot->word && (slot->found || own) ? slot->ahead : 0;
 }
 
-/* Would n packets conform now? Writes nothing. */
-static __always_inline bool line_conforms(const struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+/*
+ * A limit lowered by the operator leaves words further ahead than the bucket is deep: they are brought back
+ * to an empty bucket, which is the one write of a refusal.
+ */
+static __always_inline void line_cap(struct sipdam_line *line, const struct bucket_slot *slot, __u64 tag,
+				     __u64 now, const struct sipdam_limit *limit)
+{
+	if (slot->found && slot->ahead > limit->depth)
+		bucket_swap(&line->word[slot->way & (SIPDAM_WAYS - 1)], slot->word,
+			    tag << SIPDAM_TAT_BITS | ((now + limit->depth) & TAT_MASK));
+}
+
+/* Would n packets conform now? Takes nothing. */
+static __always_inline bool line_conforms(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
 					  const struct sipdam_limit *limit, __u32 n)
 {
 	struct bucket_slot slot = line_find(line, tag, now, horizon);
 
-	return bucket_conforms(limit, slot_debt(&slot, tag), bucket_cost(limit, n));
+	if (bucket_conforms(limit, slot_debt(&slot, tag), bucket_cost(limit, n)))
+		return true;
+	line_cap(line, &slot, tag, now, limit);
+	return false;
 }
 
 /*
  * Takes n packets from the bucket of this tag. *displaced is set when a word of another bucket that was
- * still in the future had to go. A limit lowered by the operator leaves words further ahead than the
- * bucket is deep: they are brought back to an empty bucket, which is the one write of a refusal.
+ * still in the future had to go.
  */
 static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
 				     const struct sipdam_limit *limit, __u32 n, bool *displaced)
@@ -161,9 +175,7 @@ static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 
 		__u64 debt = slot_debt(&slot, tag);
 
 		if (!bucket_conforms(limit, debt, cost)) {
-			if (slot.found && debt > limit->depth)
-				bucket_swap(word, slot.word,
-					    tag << SIPDAM_TAT_BITS | ((now + limit->depth) & TAT_MASK));
+			line_cap(line, &slot, tag, now, limit);
 			return BUCKET_REFUSES;
 		}
 		if (bucket_swap(word, slot.word, tag << SIPDAM_TAT_BITS | ((now + debt + cost) & TAT_MASK))) {
@@ -174,18 +186,23 @@ static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 
 	return BUCKET_CONTENDED;
 }
 
-/* A pool's word: 64 bits of time, no tag, no wrap in 37,000 years. */
-static __always_inline __u64 pool_debt(const struct sipdam_pool *pool, __u64 now)
+/* A pool's word: 64 bits of time, no tag, no wrap in 37,000 years. A refusal caps it as line_cap does. */
+static __always_inline void pool_cap(struct sipdam_pool *pool, __u64 tat, __u64 now,
+				     const struct sipdam_limit *limit)
+{
+	if (tat > now && tat - now > limit->depth)
+		bucket_swap(&pool->tat, tat, now + limit->depth);
+}
+
+static __always_inline bool pool_conforms(struct sipdam_pool *pool, __u64 now,
+					  const struct sipdam_limit *limit, __u32 n)
 {
 	__u64 tat = *(const volatile __u64 *)&pool->tat;
 
-	return tat > now ? tat - now : 0;
-}
-
-static __always_inline bool pool_conforms(const struct sipdam_pool *pool, __u64 now,
-					  const struct sipdam_limit *limit, __u32 n)
-{
-	return bucket_conforms(limit, pool_debt(pool, now), bucket_cost(limit, n));
+	if (bucket_conforms(limit, tat > now ? tat - now : 0, bucket_cost(limit, n)))
+		return true;
+	pool_cap(pool, tat, now, limit);
+	return false;
 }
 
 static __always_inline int pool_take(struct sipdam_pool *pool, __u64 now, const struct sipdam_limit *limit,
@@ -199,8 +216,7 @@ static __always_inline int pool_take(struct sipdam_pool *pool, __u64 now, const 
 		__u64 debt = tat > now ? tat - now : 0;
 
 		if (!bucket_conforms(limit, debt, cost)) {
-			if (debt > limit->depth)
-				bucket_swap(&pool->tat, tat, now + limit->depth);
+			pool_cap(pool, tat, now, limit);
 			return BUCKET_REFUSES;
 		}
 		if (bucket_swap(&pool->tat, tat, now + debt + cost))

@@ -59,11 +59,14 @@ static __always_inline struct fragment_slot fragment_find(const struct sipdam_li
 	return slot;
 }
 
-/* Source, destination, identification and protocol, keyed. */
+/*
+ * Source, destination, identification and protocol, keyed one after the other: mixed before the key is in,
+ * neighbours of a source that write to a neighbour of a destination would share its datagrams.
+ */
 static __always_inline __u64 fragment_hash(const struct packet *packet)
 {
-	__u64 pair = keyed_hash(packet->source.high ^ packet->destination.low,
-				packet->source.low + packet->destination.high * 31);
+	__u64 source = keyed_hash(packet->source.high, packet->source.low);
+	__u64 pair = keyed_hash(source ^ packet->destination.high, packet->destination.low);
 
 	return keyed_hash(pair, (__u64)packet->fragment_protocol << 32 | packet->identification);
 }

@@ -19,10 +19,15 @@
 /* Words that a start-line is told by. */
 #define SEGMENT_GLANCE_BYTES 16
 
-/* Messages by class, eight bits each from SIPDAM_CLASS_INVITE on: no more than 170 fit the bytes looked at. */
-#define SEGMENT_CLASSES 6
-#define SEGMENT_COUNT_SHIFT(class) (((class)-1) * 8)
-_Static_assert(SIPDAM_CLASS_INVITE == 1 && SIPDAM_CLASS_RESPONSE == SEGMENT_CLASSES, "classes of messages come first");
+/*
+ * Messages by class, eight bits each from SIPDAM_CLASS_INVITE on. 256 of the shortest fit the bytes looked
+ * at; counting ends before, so that no count runs over into the next, nor with the first message in a bill.
+ */
+#define SEGMENT_COUNT_MAX          200
+#define SEGMENT_CLASSES            6
+#define SEGMENT_COUNT_SHIFT(class) (((class) - 1) * 8)
+_Static_assert(SIPDAM_CLASS_INVITE == 1 && SIPDAM_CLASS_RESPONSE == SEGMENT_CLASSES,
+	       "classes of messages come first");
 
 /* What one packet takes of each class. */
 struct bill {
@@ -43,23 +48,35 @@ static __always_inline __u64 line_feeds(__u64 word)
 	return ~(((other & low) + low) | other | low);
 }
 
+/* Class of the message that two words begin: a known method, its space and the first letter of a URI. */
+static __always_inline __u32 segment_class(__u64 first, __u64 second)
+{
+	__u32 length = 0;
+	__u32 method = sip_known_method(first, second, &length);
+
+	if (first == SIP_VERSION_TEXT)
+		return SIPDAM_CLASS_RESPONSE;
+	if (!method || !(characters[(__u8)text5(first, second, length + 1)] & CHARACTER_ALPHA))
+		return SIPDAM_CLASS_NONE;
+	return sip_class_of(method);
+}
+
 /* Adds the message that begins at byte `start` of the payload, if one does. */
 __noinline __u64 segment_count_start(frame_t *frame, const struct packet *packet, __u32 start, __u64 counts)
 {
 	struct cursor cursor;
 	__u64 words[2];
-	__u32 message;
+	__u32 class, shift;
 
 	if (!packet || start + SEGMENT_GLANCE_BYTES > packet->payload_length)
 		return counts;
 	cursor = cursor_open(frame, packet->present, packet->length);
 	cursor_glance(&cursor, packet->payload_offset + start, words);
-	message = sip_glance(words[0], words[1]);
-	if (message != SIP_CUT)
-		return counts + (1ULL << SEGMENT_COUNT_SHIFT(SIP_CLASS(message) & 7));
-	if (words[0] == SIP_VERSION_TEXT)
-		return counts + (1ULL << SEGMENT_COUNT_SHIFT(SIPDAM_CLASS_RESPONSE));
-	return counts;
+	class = segment_class(words[0], words[1]);
+	shift = SEGMENT_COUNT_SHIFT(class & 7);
+	if (!class || (counts >> shift & 0xff) == SEGMENT_COUNT_MAX)
+		return counts;
+	return counts + (1ULL << shift);
 }
 
 /*

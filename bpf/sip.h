@@ -49,16 +49,33 @@ static __always_inline bool is_blank(__u8 byte)
 	return byte == '\r' || byte == '\n';
 }
 
+/* The high bit of every byte of the word that is this byte, exactly. */
+static __always_inline __u64 bytes_equal(__u64 word, __u8 byte)
+{
+	const __u64 low = 0x7f7f7f7f7f7f7f7fULL;
+	__u64 other = word ^ byte * 0x0101010101010101ULL;
+
+	return ~(((other & low) + low) | other | low);
+}
+
 /* CRs and LFs the window begins with. A function of its own so that the kernel verifies its loop once. */
 __noinline __u32 window_blank(const struct window *window)
 {
+	const __u64 all = 0x8080808080808080ULL;
 	__u32 count = 0;
+	__u64 blank = 0;
 
 	if (!window)
 		return 0;
-	while (count < WINDOW_BYTES && count < window->length && is_blank(window_byte(window, count)))
+	for (__u32 i = 0; i < WINDOW_BYTES / 8; i++) {
+		blank = bytes_equal(window->word[i], '\r') | bytes_equal(window->word[i], '\n');
+		if (blank != all)
+			break;
+		count += 8;
+	}
+	for (__u32 i = 0; i < 8 && blank != all && blank & 0x80; i++, blank >>= 8)
 		count++;
-	return count;
+	return count < window->length ? count : window->length;
 }
 
 static __always_inline bool is_digit(__u8 byte)

@@ -96,8 +96,14 @@ static int find_config(const char *given, char path[PATH_MAX], struct problem *p
 	if (!given && access(SETTINGS_PATH, F_OK))
 		return 0;
 	if (!realpath(given ? given : SETTINGS_PATH, path))
-		return problem_set(problem, -EINVAL, "reading the configuration %s: %s", given,
-				   strerror(errno));
+		return problem_set(problem, -EINVAL, "reading the configuration %s: %s",
+				   given ? given : SETTINGS_PATH, strerror(errno));
+	/* Refused before anything is changed: the running filter must be able to name its file. */
+	if (strlen(path) >= sizeof(((struct sipdam_meta *)NULL)->config))
+		return problem_set(problem, -EINVAL,
+				   "reading the configuration %s: its full path may have at most %zu "
+				   "characters",
+				   given, sizeof(((struct sipdam_meta *)NULL)->config) - 1);
 	return 0;
 }
 
@@ -113,7 +119,7 @@ static int read_settings(const struct arguments *arguments, bool running, struct
 	} else {
 		error = find_config(arguments->config, path, problem);
 		if (!error && path[0])
-			error = settings_load(settings, path, problem);
+			error = settings_load(settings, path, problem) ? -EINVAL : 0;
 	}
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		settings->list_given[list] = !running || arguments->config;
@@ -142,8 +148,32 @@ static int attach_all(const struct arguments *arguments, enum interface_mode mod
 		error = interface_attach(arguments->interface[i], &modes[i], &fresh[i], problem);
 		if (error)
 			return error;
+		if (arguments->mode != INTERFACE_MODE_AUTO && modes[i] != arguments->mode)
+			return problem_set(problem, -EBUSY,
+					   "%s: attached already, %s: to change that, "
+					   "`sipdam detach %s` first",
+					   arguments->interface[i], interface_mode_name(modes[i]),
+					   arguments->interface[i]);
 	}
 	return 0;
+}
+
+/*
+ * Where a filter runs already, new interfaces are attached to it first: if one refuses, the policy in
+ * force has not changed yet. Else the filter must be there before packets come to it.
+ */
+static int install_and_attach(const struct arguments *arguments, const struct settings *settings,
+			      const char *config, bool running, enum interface_mode modes[], bool fresh[],
+			      struct problem *problem)
+{
+	bool keep_policy = running && !arguments->config && !arguments->monitor;
+	int error = running ? attach_all(arguments, modes, fresh, problem) : 0;
+
+	/* Without --config the running filter goes on with the file that it has. */
+	if (!error)
+		error = filter_install(settings, running && !arguments->config ? NULL : config, keep_policy,
+				       problem);
+	return error || running ? error : attach_all(arguments, modes, fresh, problem);
 }
 
 static void report(const struct arguments *arguments, const enum interface_mode modes[], const bool fresh[],
@@ -182,17 +212,15 @@ int cmd_attach(int argc, char **argv)
 		return command_fail("attach", error, &problem);
 	error = pins_check(NULL, &problem);
 	running = !error;
+	/* Whatever runs there is left alone where it cannot be read. */
+	if (error && error != -ENOENT)
+		return command_fail("attach", error, &problem);
 	settings_default(&settings);
-	if (error == -ENOENT || !error)
-		error = read_settings(&arguments, running, &settings, path, &problem);
+	error = read_settings(&arguments, running, &settings, path, &problem);
 	if (!error)
-		error = filter_install(&settings, path, running && !arguments.config && !arguments.monitor,
-				       &problem);
-	if (!error)
-		error = attach_all(&arguments, modes, fresh, &problem);
+		error = install_and_attach(&arguments, &settings, path, running, modes, fresh, &problem);
 	if (error) {
-		if (error != -EPROTO)
-			undo(&arguments, fresh, running);
+		undo(&arguments, fresh, running);
 		return command_fail("attach", error, &problem);
 	}
 	report(&arguments, modes, fresh, &settings);

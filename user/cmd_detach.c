@@ -81,13 +81,14 @@ static size_t count_attached(void)
 /* Every interface of this network namespace is asked: the list of ours may be unreadable or gone. */
 static int detach_all(struct problem *problem)
 {
+	enum interface_mode mode;
 	struct if_nameindex *all = if_nameindex();
 	int error = 0, result;
 
 	if (!all)
 		return problem_set(problem, -errno, "listing interfaces: %s", strerror(errno));
 	for (size_t i = 0; all[i].if_index; i++) {
-		if (interface_mode(all[i].if_index) == INTERFACE_MODE_NONE)
+		if (interface_entry(all[i].if_index, &mode) == INTERFACE_ENTRY_NONE)
 			continue;
 		result = interface_detach(all[i].if_name, problem);
 		if (!result)
@@ -103,6 +104,10 @@ static int detach_named(const struct arguments *arguments, struct problem *probl
 {
 	int error = pins_check(NULL, problem);
 
+	for (size_t i = 0; !error && i < arguments->interfaces; i++)
+		error = interface_check(arguments->interface[i], problem);
+	if (error)
+		return error;
 	for (size_t i = 0; !error && i < arguments->interfaces; i++) {
 		error = interface_detach(arguments->interface[i], problem);
 		if (!error)

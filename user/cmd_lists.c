@@ -65,10 +65,39 @@ static int add(const struct arguments *arguments, struct problem *problem)
 	return error;
 }
 
+static bool is_listed(const struct trie_entries *entries, const struct sipdam_prefix *prefix)
+{
+	for (size_t i = 0; i < entries->count; i++)
+		if (!memcmp(&entries->entry[i].prefix, prefix, sizeof(*prefix)))
+			return true;
+	return false;
+}
+
+/* All of them are in the list, or none is taken out. */
+static int check_listed(int list, const struct prefix_set *prefixes, struct problem *problem)
+{
+	_cleanup_entries_ struct trie_entries entries = {};
+	char text[ADDRESS_PREFIX_TEXT];
+	int error = live_list_read(list, &entries, problem);
+
+	for (size_t i = 0; !error && i < prefixes->count; i++) {
+		if (is_listed(&entries, &prefixes->prefix[i]))
+			continue;
+		address_format_prefix(&prefixes->prefix[i], text);
+		error = problem_set(problem, -ENOENT,
+				    "%s is not in the %s list: `sipdam %s list` shows what is", text,
+				    live_list_name(list), live_list_name(list));
+	}
+	return error;
+}
+
 static int del(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
 	int error = parse_operands(arguments, &prefixes, problem);
+
+	if (!error && prefixes.count > 1)
+		error = check_listed(arguments->list, &prefixes, problem);
 
 	for (size_t i = 0; !error && i < prefixes.count; i++) {
 		__u32 origins = 0;
@@ -88,6 +117,8 @@ static int import(const struct arguments *arguments, struct problem *problem)
 	size_t line = 0;
 	int feed, error = prefix_set_read(&prefixes, file, IMPORT_MAX, &line);
 
+	if (error == -EINVAL && !line)
+		return problem_set(problem, error, "%s is not a regular file; the list is unchanged", file);
 	if (error == -EINVAL)
 		return problem_set(problem, error, "%s:%zu: not an address or prefix; the list is unchanged",
 				   file, line);
@@ -110,16 +141,22 @@ static int import(const struct arguments *arguments, struct problem *problem)
 /* One feed by its file's name, or everything. */
 static int flush(const struct arguments *arguments, struct problem *problem)
 {
-	int feed;
+	__u32 origins = ~0u;
+	int error, feed;
 
-	if (!arguments->operands)
-		return live_list_replace(arguments->list, ~0u, 0, NULL, 0, problem);
+	if (!arguments->operands) {
+		error = live_list_replace(arguments->list, origins, 0, NULL, 0, problem);
+		return error ? error : live_feeds_forget(arguments->list, origins, problem);
+	}
 	feed = live_feed(arguments->list, arguments->operand[0], false, problem);
 	if (feed == -ENOENT)
 		return problem_set(problem, -ENOENT, "%s: no feed of this name was imported into the %s list",
 				   arguments->operand[0], live_list_name(arguments->list));
-	return feed < 0 ? feed
-			: live_list_replace(arguments->list, SIPDAM_ENTRY_FEED(feed), 0, NULL, 0, problem);
+	if (feed < 0)
+		return feed;
+	origins = SIPDAM_ENTRY_FEED(feed);
+	error = live_list_replace(arguments->list, origins, 0, NULL, 0, problem);
+	return error ? error : live_feeds_forget(arguments->list, origins, problem);
 }
 
 /* "config", "manual", and feeds by their file's name. */

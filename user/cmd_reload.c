@@ -48,7 +48,8 @@ static const struct argp parser = {
 	       "changes nothing. Settings made by `sipdam set` go back to the file's; list entries made by "
 	       "`add` "
 	       "and `import` stay. A changed `sources` begins with empty buckets.\v"
-	       "Example:\n"
+	       "Examples:\n"
+	       "  sipdam reload --config new.yaml\n"
 	       "  sipdam config check /etc/sipdam/sipdam.yaml && sipdam reload",
 };
 
@@ -62,6 +63,12 @@ static int find_file(const char *given, const struct sipdam_meta *meta, char pat
 	if (!realpath(given ? given : meta->config, path))
 		return problem_set(problem, -EINVAL, "reading the configuration %s: %s",
 				   given ? given : meta->config, strerror(errno));
+	/* Refused before anything is changed: the running filter must be able to name its file. */
+	if (strlen(path) >= sizeof(meta->config))
+		return problem_set(problem, -EINVAL,
+				   "reading the configuration %s: its full path may have at most %zu "
+				   "characters",
+				   given, sizeof(meta->config) - 1);
 	return 0;
 }
 
@@ -87,7 +94,7 @@ static int reload(const char *given, struct problem *problem)
 	if (!error)
 		error = live_policy(&before.policy, problem);
 	if (!error)
-		error = settings_load(&settings, path, problem);
+		error = settings_load(&settings, path, problem) ? -EINVAL : 0;
 	if (error)
 		return error;
 	/* A list that the file does not name any more is empty now. */

@@ -316,7 +316,10 @@ static const struct argp_option long_options[] = {
 static const struct argp parser = {
 	.options = long_options,
 	.parser = parse_option,
-	.doc = "Serves the counters over HTTP for Prometheus (/metrics) until SIGTERM.",
+	.doc = "Serves the counters over HTTP for Prometheus (/metrics) until SIGTERM.\v"
+	       "Examples:\n"
+	       "  sipdam serve\n"
+	       "  sipdam serve --listen 10.0.0.5:9469",
 };
 
 int cmd_serve(int argc, char **argv)

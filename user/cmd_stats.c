@@ -43,7 +43,10 @@ static const struct argp parser = {
 	.options = long_options,
 	.parser = parse_option,
 	.args_doc = "[IFACE]",
-	.doc = "Packets, bytes and SIP messages that the filter let through and dropped.",
+	.doc = "Packets, bytes and SIP messages that the filter let through and dropped.\v"
+	       "Examples:\n"
+	       "  sipdam stats\n"
+	       "  sipdam stats eth0 --json | jq '.interfaces[0].reasons'",
 };
 
 static int check_interface(const struct snapshot *snapshot, const char *name, struct problem *problem)

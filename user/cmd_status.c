@@ -37,7 +37,10 @@ static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
 	.doc = "What is attached and how, what is in force, how full the lists are and whether tables "
-	       "overflow.",
+	       "overflow.\v"
+	       "Examples:\n"
+	       "  sipdam status\n"
+	       "  sipdam status --json | jq .interfaces",
 };
 
 static json_t *status_json(const struct snapshot *snapshot)
@@ -54,11 +57,11 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "mode",
-			 snapshot->policy.monitor ? "monitor" : "enforce", "config", snapshot->meta.config,
-			 "since", (json_int_t)snapshot->meta.created, "version", snapshot->meta.version,
-			 "sources", (json_int_t)snapshot->meta.sources, "lists", lists, "displaced",
-			 displaced);
+	return json_pack("{s:o, s:I, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
+			 (json_int_t)snapshot->gone, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
+			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
+			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
+			 "lists", lists, "displaced", displaced);
 }
 
 static int print_json(const struct snapshot *snapshot)
@@ -105,6 +108,10 @@ static void print_text(const struct snapshot *snapshot)
 	strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime(&created));
 	for (size_t i = 0; i < snapshot->interfaces; i++)
 		printf("%-11s %s\n", snapshot->interface[i].name, snapshot->interface[i].mode);
+	if (snapshot->gone)
+		printf("Gone        %zu deleted while attached; one made again under its name has no filter\n"
+		       "            until you attach it\n",
+		       snapshot->gone);
 	printf("Mode        %s\n",
 	       policy->monitor ? "monitor: counts what would be dropped, drops nothing" : "enforce");
 	printf("Since       %s, by version %s\n", since, snapshot->meta.version);

@@ -32,7 +32,10 @@ int cmd_version(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.doc = "Prints the version of this tool.",
+		.doc = "Prints the version of this tool.\v"
+		       "Examples:\n"
+		       "  sipdam version\n"
+		       "  sipdam version --json",
 	};
 	bool json = false;
 

@@ -316,15 +316,27 @@ static int find_secret(bool running, struct sipdam_secret *secret, struct proble
 	return 0;
 }
 
-/* Tables of another size start anew; the running program keeps the old ones until it is replaced. */
-static void unpin_tables(void)
+/* Lines of a pinned table; 0 if there is none. */
+static __u32 pinned_lines(const char *name)
 {
-	static const char *const names[] = {"sources", "networks"};
+	struct problem ignored;
+	_cleanup_close_ int fd = pins_open(name, true, &ignored);
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) ? 0 : info.max_entries;
+}
+
+/*
+ * A table of another size starts anew; the running program keeps the old one until it is replaced. The
+ * tables themselves are asked for their size: a command that died before may have changed one of them.
+ */
+static void unpin_other_size(const char *name, __u32 lines)
+{
 	char path[300];
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!pins_path(path, sizeof(path), names[i]))
-			unlink(path);
+	if (pinned_lines(name) != lines && !pins_path(path, sizeof(path), name))
+		unlink(path);
 }
 
 static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *before,
@@ -438,8 +450,10 @@ int filter_install(const struct settings *settings, const char *config, bool kee
 	skeleton = open_skeleton(settings->policy.sources, &secret, false);
 	if (!skeleton)
 		return problem_of_load(-errno, problem);
-	if (running && meta.sources != settings->policy.sources)
-		unpin_tables();
+	if (running) {
+		unpin_other_size("sources", settings->policy.sources);
+		unpin_other_size("networks", network_lines(settings->policy.sources));
+	}
 	error = install(skeleton, &meta, &secret, settings, config, keep_policy, problem);
 	sipdam_bpf__destroy(skeleton);
 	return error;

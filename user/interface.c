@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -94,21 +97,61 @@ static int open_direct(unsigned int ifindex, enum interface_mode *mode)
 	return take_fd(&fd);
 }
 
-enum interface_mode interface_mode(unsigned int ifindex)
+static __u32 map_id(int fd)
 {
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) ? 0 : info.id;
+}
+
+/*
+ * Does this entry program jump through the array that is pinned now? One whose pins are gone (another
+ * bpffs since) jumps into nothing for ever and lets everything pass.
+ */
+static bool is_alive(int program)
+{
+	struct problem ignored;
+	_cleanup_close_ int array = pins_open(FILTER_ARRAY_PIN, true, &ignored);
+	__u32 maps[4] = {};
+	struct bpf_prog_info info = {.nr_map_ids = 4, .map_ids = (unsigned long)maps};
+	__u32 length = sizeof(info), id;
+
+	if (array < 0 || bpf_obj_get_info_by_fd(program, &info, &length))
+		return false;
+	id = map_id(array);
+	for (__u32 i = 0; i < info.nr_map_ids && i < 4; i++)
+		if (id && maps[i] == id)
+			return true;
+	return false;
+}
+
+enum interface_entry interface_entry(unsigned int ifindex, enum interface_mode *mode)
+{
+	enum interface_entry found = INTERFACE_ENTRY_NONE;
+	_cleanup_close_ int direct = open_direct(ifindex, mode);
 	struct xdp_multiprog *programs;
-	enum interface_mode mode = INTERFACE_MODE_NONE;
-	_cleanup_close_ int direct = open_direct(ifindex, &mode);
+	struct xdp_program *entry;
 
 	if (direct >= 0)
-		return mode;
+		return is_alive(direct) ? INTERFACE_ENTRY_ALIVE : INTERFACE_ENTRY_DEAD;
 	filter_silence_libraries();
 	programs = xdp_multiprog__get_from_ifindex(ifindex);
-	if (find_entry(programs))
-		mode = mode_of(xdp_multiprog__attach_mode(programs));
+	entry = find_entry(programs);
+	if (entry) {
+		found = is_alive(xdp_program__fd(entry)) ? INTERFACE_ENTRY_ALIVE : INTERFACE_ENTRY_DEAD;
+		*mode = mode_of(xdp_multiprog__attach_mode(programs));
+	}
 	if (!libxdp_get_error(programs))
 		xdp_multiprog__close(programs);
-	return mode;
+	return found;
+}
+
+enum interface_mode interface_mode(unsigned int ifindex)
+{
+	enum interface_mode mode = INTERFACE_MODE_NONE;
+
+	return interface_entry(ifindex, &mode) == INTERFACE_ENTRY_ALIVE ? mode : INTERFACE_MODE_NONE;
 }
 
 /* The array it jumps through is the pinned one. */
@@ -188,11 +231,45 @@ static int find_interface(const char *interface, unsigned int *ifindex, struct p
 	return 0;
 }
 
+/* Frames without an Ethernet header (tun, ppp, WireGuard) would all be read wrongly, and pass. */
+static bool has_ethernet(const char *interface)
+{
+	struct ifreq request = {};
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request))
+		return true; /* attaching will say what is wrong */
+	return request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+}
+
 int interface_check(const char *interface, struct problem *problem)
 {
 	unsigned int ifindex;
+	int error = find_interface(interface, &ifindex, problem);
 
-	return find_interface(interface, &ifindex, problem);
+	if (error)
+		return error;
+	if (!has_ethernet(interface))
+		return problem_set(problem, -EOPNOTSUPP,
+				   "%s: its packets have no Ethernet header, so nothing would be filtered: attach "
+				   "to the network card below it", interface);
+	return 0;
+}
+
+/* A slot never used, else one whose device is gone; SIPDAM_INTERFACES_MAX if there is neither. */
+static __u32 free_slot(const struct sipdam_interfaces *known)
+{
+	char name[IF_NAMESIZE];
+	__u32 slot;
+
+	for (slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		if (!known->ifindex[slot])
+			return slot;
+	for (slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		if (!if_indextoname(known->ifindex[slot], name))
+			return slot;
+	return slot;
 }
 
 /* Gives the interface a slot of the counters, cleared, or takes it away (attach false). */
@@ -214,8 +291,7 @@ static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
 	if (attach && slot < SIPDAM_INTERFACES_MAX)
 		return 0;
 	if (attach)
-		for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot]; slot++)
-			;
+		slot = free_slot(&known);
 	if (slot == SIPDAM_INTERFACES_MAX)
 		return attach ? problem_set(problem, -ENOSPC, "at most %d interfaces can be attached",
 					    SIPDAM_INTERFACES_MAX)
@@ -224,38 +300,6 @@ static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
 	if ((attach && bpf_map_update_elem(counters, &slot, zeros, BPF_ANY)) ||
 	    bpf_map_update_elem(fd, &zero, &known, BPF_ANY))
 		return problem_set(problem, -errno, "writing the list of interfaces: %s", strerror(errno));
-	return 0;
-}
-
-int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem)
-{
-	unsigned int ifindex;
-	enum interface_mode found,
-		tried = *mode == INTERFACE_MODE_GENERIC ? INTERFACE_MODE_GENERIC : INTERFACE_MODE_NATIVE;
-	int error = find_interface(interface, &ifindex, problem);
-
-	if (error)
-		return error;
-	error = set_slot(ifindex, true, problem);
-	if (error)
-		return error;
-	found = interface_mode(ifindex);
-	if (found != INTERFACE_MODE_NONE) {
-		*mode = found;
-		*fresh = false;
-		return 0;
-	}
-	error = attach_in(ifindex, tried);
-	if (error == -EOPNOTSUPP && *mode == INTERFACE_MODE_AUTO) {
-		tried = INTERFACE_MODE_GENERIC;
-		error = attach_in(ifindex, tried);
-	}
-	if (error) {
-		set_slot(ifindex, false, NULL);
-		return problem_of_attach(interface, error, problem);
-	}
-	*mode = tried;
-	*fresh = true;
 	return 0;
 }
 
@@ -279,19 +323,26 @@ static int detach_from_dispatcher(unsigned int ifindex)
 	return error;
 }
 
-int interface_detach(const char *interface, struct problem *problem)
+/* Takes ours off, alive or dead. */
+static int detach_entry(unsigned int ifindex)
 {
 	enum interface_mode mode = INTERFACE_MODE_NONE;
 	_cleanup_close_ int direct = -1;
+
+	filter_silence_libraries();
+	direct = open_direct(ifindex, &mode);
+	return direct >= 0 ? detach_direct(ifindex, direct, mode) : detach_from_dispatcher(ifindex);
+}
+
+int interface_detach(const char *interface, struct problem *problem)
+{
 	unsigned int ifindex;
 	char path[300];
 	int error = find_interface(interface, &ifindex, problem);
 
 	if (error)
 		return error;
-	filter_silence_libraries();
-	direct = open_direct(ifindex, &mode);
-	error = direct >= 0 ? detach_direct(ifindex, direct, mode) : detach_from_dispatcher(ifindex);
+	error = detach_entry(ifindex);
 	if (error == -ENOENT)
 		problem_set(problem, error, "%s: sipdam is not attached there", interface);
 	else if (error)
@@ -300,4 +351,46 @@ int interface_detach(const char *interface, struct problem *problem)
 		unlink(path);
 	set_slot(ifindex, false, NULL);
 	return error;
+}
+
+/* Errors of a native attach that generic mode would meet too. */
+static bool is_final(int error)
+{
+	return error == -EBUSY || error == -EEXIST || error == -EPERM || error == -ENODEV || error == -ENOMEM;
+}
+
+int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem)
+{
+	enum interface_mode found = INTERFACE_MODE_NONE,
+			    tried = *mode == INTERFACE_MODE_GENERIC ? INTERFACE_MODE_GENERIC
+								    : INTERFACE_MODE_NATIVE;
+	enum interface_entry entry;
+	unsigned int ifindex;
+	int error = find_interface(interface, &ifindex, problem);
+
+	if (error)
+		return error;
+	error = set_slot(ifindex, true, problem);
+	if (error)
+		return error;
+	entry = interface_entry(ifindex, &found);
+	if (entry == INTERFACE_ENTRY_ALIVE) {
+		*mode = found;
+		*fresh = false;
+		return 0;
+	}
+	if (entry == INTERFACE_ENTRY_DEAD)
+		detach_entry(ifindex);
+	error = attach_in(ifindex, tried);
+	if (error && !is_final(error) && *mode == INTERFACE_MODE_AUTO) {
+		tried = INTERFACE_MODE_GENERIC;
+		error = attach_in(ifindex, tried);
+	}
+	if (error) {
+		set_slot(ifindex, false, NULL);
+		return problem_of_attach(interface, error, problem);
+	}
+	*mode = tried;
+	*fresh = true;
+	return 0;
 }

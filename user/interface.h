@@ -27,7 +27,16 @@ int interface_attach(const char *interface, enum interface_mode *mode, bool *fre
 /* Detaches ours, leaves others. -ENOENT with a problem if it is not attached there. */
 int interface_detach(const char *interface, struct problem *problem);
 
-/* Is our entry program on this interface, and how? Needs the privilege to look programs up. */
+enum interface_entry {
+	INTERFACE_ENTRY_NONE,
+	INTERFACE_ENTRY_ALIVE, /* jumps to the filter whose state is pinned here */
+	INTERFACE_ENTRY_DEAD,  /* its state is gone: it lets everything pass */
+};
+
+/* Is an entry program of ours on this interface? *mode is set if there is one. */
+enum interface_entry interface_entry(unsigned int ifindex, enum interface_mode *mode);
+
+/* How an entry program that is alive is attached, else NONE. */
 enum interface_mode interface_mode(unsigned int ifindex);
 
 /* 0, or -ENODEV with a problem. */

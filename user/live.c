@@ -191,7 +191,10 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return 0;
 }
 
-/* Policy and lists together into the idle slot, then the switch. */
+/*
+ * Policy and lists together into the idle slot, then the switch. The policy tells how many entries the
+ * lists have that do not change here.
+ */
 static int commit(struct sipdam_policy *policy, const struct list_change changes[SIPDAM_LISTS],
 		  struct problem *problem)
 {
@@ -210,7 +213,6 @@ static int commit(struct sipdam_policy *policy, const struct list_change changes
 		return outer;
 	slot ^= 1;
 	for (int list = 0; list < SIPDAM_LISTS; list++) {
-		policy->list_entries[list] = before.list_entries[list];
 		error = ready_list(outer, list, slot, &changes[list], &policy->list_entries[list]);
 		if (error)
 			return problem_of_commit(error, problem);
@@ -224,15 +226,20 @@ static int commit(struct sipdam_policy *policy, const struct list_change changes
 int live_commit(const struct settings *settings, struct problem *problem)
 {
 	struct list_change changes[SIPDAM_LISTS] = {};
-	struct sipdam_policy policy = settings->policy;
+	struct sipdam_policy policy = settings->policy, before;
+	int error = live_policy(&before, problem);
 
-	for (int list = 0; list < SIPDAM_LISTS; list++)
+	if (error)
+		return error;
+	for (int list = 0; list < SIPDAM_LISTS; list++) {
+		policy.list_entries[list] = before.list_entries[list];
 		changes[list] = (struct list_change){
 			.given = settings->list_given[list],
 			.replaced = SIPDAM_ENTRY_CONFIG,
 			.origin = SIPDAM_ENTRY_CONFIG,
 			.prefixes = &settings->lists[list],
 		};
+	}
 	return commit(&policy, changes, problem);
 }
 
@@ -306,27 +313,14 @@ int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefi
 /* The policy alone again, with one list's count changed by `step`. */
 static int commit_count(int list, int step, struct problem *problem)
 {
-	struct list_change changes[SIPDAM_LISTS] = {};
-	_cleanup_close_ int outer = -1;
+	static const struct list_change none[SIPDAM_LISTS];
 	struct sipdam_policy policy;
-	__u32 slot, ignored;
 	int error = live_policy(&policy, problem);
 
-	if (!error)
-		error = read_active(&slot, problem);
 	if (error)
 		return error;
-	outer = pins_open("lists", false, problem);
-	if (outer < 0)
-		return outer;
-	slot ^= 1;
-	for (int each = 0; each < SIPDAM_LISTS; each++) {
-		error = ready_list(outer, each, slot, &changes[each], &ignored);
-		if (error)
-			return problem_of_commit(error, problem);
-	}
 	policy.list_entries[list] += step;
-	return write_slot(slot, &policy, problem);
+	return commit(&policy, none, problem);
 }
 
 int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, struct problem *problem)
@@ -343,10 +337,14 @@ int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, s
 	if (fd < 0)
 		return fd;
 	known = !bpf_map_lookup_elem(fd, prefix, &entry) && entry.bits == prefix->bits;
-	error = trie_add(fd, prefix, SIPDAM_ENTRY_MANUAL, expires);
+	/* Counted first: a command that dies between the two must not leave an entry that nobody looks up. */
+	error = known ? 0 : commit_count(list, 1, problem);
 	if (error)
-		return problem_of_commit(error, problem);
-	return known ? 0 : commit_count(list, 1, problem);
+		return error;
+	error = trie_add(fd, prefix, SIPDAM_ENTRY_MANUAL, expires);
+	if (error && !known)
+		commit_count(list, -1, NULL);
+	return error ? problem_of_commit(error, problem) : 0;
 }
 
 int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origins, struct problem *problem)
@@ -417,4 +415,26 @@ int live_feed(int list, const char *file, bool make, struct problem *problem)
 	if (bpf_map_update_elem(fd, &zero, &meta, BPF_ANY))
 		return problem_set(problem, -errno, "naming the feed: %s", strerror(errno));
 	return feed;
+}
+
+int live_feeds_forget(int list, __u32 origins, struct problem *problem)
+{
+	size_t length = strlen(live_list_name(list));
+	struct sipdam_meta meta;
+	_cleanup_close_ int fd = -1;
+	__u32 zero = 0;
+	int error = pins_check(&meta, problem);
+
+	if (error)
+		return error;
+	for (int feed = 0; feed < SIPDAM_FEEDS_MAX; feed++)
+		if (origins & SIPDAM_ENTRY_FEED(feed) && meta.feeds[feed][length] == ':' &&
+		    !strncmp(meta.feeds[feed], live_list_name(list), length))
+			memset(meta.feeds[feed], 0, sizeof(meta.feeds[feed]));
+	fd = pins_open("meta", false, problem);
+	if (fd < 0)
+		return fd;
+	if (bpf_map_update_elem(fd, &zero, &meta, BPF_ANY))
+		return problem_set(problem, -errno, "giving the feed's place up: %s", strerror(errno));
+	return 0;
 }

@@ -46,6 +46,9 @@ int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefi
  */
 int live_feed(int list, const char *file, bool make, struct problem *problem);
 
+/* Gives up the numbers of this list's feeds among the origins (SIPDAM_ENTRY_*), whose entries are gone. */
+int live_feeds_forget(int list, __u32 origins, struct problem *problem);
+
 /* "allow", "deny", "addresses". */
 const char *live_list_name(int list);
 

@@ -145,6 +145,11 @@ int pins_lock(bool create, struct problem *problem)
 		return problem_set(problem, fd, "nothing is attached: start with `sipdam attach INTERFACE`");
 	if (fd < 0)
 		return problem_of_access(fd, directory, problem);
+	/* Else a change would come half way: maps can be written, pins cannot be made or removed. */
+	if (access(directory, W_OK) && errno == EROFS) {
+		close(fd);
+		return problem_of_access(-EROFS, directory, problem);
+	}
 	return fd;
 }
 

@@ -58,7 +58,7 @@ static const char *attached_mode(__u32 ifindex)
 	if (program >= 0)
 		return interface_mode_name(interface_mode(ifindex));
 	return interface_mode_name(query.attach_mode == XDP_ATTACHED_SKB ? INTERFACE_MODE_GENERIC
-								      : INTERFACE_MODE_NATIVE);
+									 : INTERFACE_MODE_NATIVE);
 }
 
 static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
@@ -79,8 +79,12 @@ static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
 		struct snapshot_interface *interface = &snapshot->interface[snapshot->interfaces];
 
 		/* A device that was deleted has no name left to count under. */
-		if (!slots.ifindex[slot] || !if_indextoname(slots.ifindex[slot], interface->name))
+		if (!slots.ifindex[slot])
 			continue;
+		if (!if_indextoname(slots.ifindex[slot], interface->name)) {
+			snapshot->gone++;
+			continue;
+		}
 		interface->ifindex = slots.ifindex[slot];
 		snprintf(interface->mode, sizeof(interface->mode), "%s", attached_mode(interface->ifindex));
 		error = sum_cpus(counters, slot, (__u64 *)&interface->counters,

@@ -22,6 +22,7 @@ struct snapshot_interface {
 
 struct snapshot {
 	size_t interfaces;
+	size_t gone; /* devices that were deleted while attached */
 	struct snapshot_interface interface[SIPDAM_INTERFACES_MAX];
 	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;

@@ -135,6 +135,10 @@ static void test_lists(void **state)
 		{"allow: [0.0.0.0/0]", "203.0.113.9", &allowed},
 		{"allow: [0.0.0.0/0]", "2001:db8::1", &stranger},
 		{"allow: [\"::/0\"]", "2001:db8::1", &allowed},
+		{"allow: [\"::/0\"]", "192.0.2.1", &stranger}, /* IPv6 prefixes mean no IPv4 */
+		{"deny: [\"::/8\"]", "192.0.2.1", &stranger},
+		{"deny: [\"::/64\"]", "192.0.2.1", &stranger},
+		{"deny: [0.0.0.0/0]", "192.0.2.1", &denied},
 		{"allow: [\"2001:db8::/33\"]", "2001:db8:7fff::1", &allowed},
 		{"allow: [\"2001:db8::/33\"]", "2001:db8:8000::1", &stranger},
 		{"deny: [192.0.2.0/24]", "192.0.2.77", &denied},
