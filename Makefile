@@ -144,3 +144,30 @@ clean:
 
 format:
 	$(Q)clang-format -i $(wildcard include/sipdam/*.h bpf/*.[ch] user/*.[ch] tests/*/*.[ch])
+
+# The tool and the program on the oldest kernel supported, in QEMU: KERNELS='PACKAGE|VMLINUZ...' names others.
+KERNEL_OBJECTS := $(foreach c,clang-14 clang-19,$(if $(shell command -v $(c)),$(B)/kernel/$(c).bpf.o))
+
+.PHONY: check-kernels check-kernels-build
+check-kernels:
+	$(Q)scripts/install-deps kernels
+	$(Q)$(MAKE) --no-print-directory check-kernels-build
+	$(Q)tests/kernel/run $(KERNELS)
+
+check-kernels-build: all lab $(PROG_TESTS) $(B)/kernel/load $(B)/kernel/neighbour.o \
+	$(or $(KERNEL_OBJECTS),$(B)/kernel/$(CLANG).bpf.o)
+
+$(B)/kernel/%.bpf.o: bpf/sipdam.bpf.c $(wildcard bpf/*.h) $(HEADERS)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$* $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/kernel/neighbour.o: tests/kernel/neighbour.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/kernel/load: tests/kernel/load.c | $(B)/.deps
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Werror -o $@ $< $$($(PKG_CONFIG) --libs libbpf)

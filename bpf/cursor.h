@@ -144,7 +144,12 @@ static __always_inline void cursor_window(const struct cursor *cursor, __u32 off
 	else if (size > cursor->present - offset)
 		size = cursor->present - offset;
 #ifdef __bpf__
-	if (size && size <= WINDOW_BYTES && bpf_xdp_load_bytes(cursor->frame, offset, window->word, size))
+	__u32 last = size - 1;
+
+	/* Linux before 6.8 learns from "size is not 0" nothing about the least; from the last byte's number
+	 * it does. */
+	asm volatile("" : "+r"(last));
+	if (last < WINDOW_BYTES && bpf_xdp_load_bytes(cursor->frame, offset, window->word, last + 1))
 		size = 0;
 #else
 	memcpy(window->word, cursor->data + (size ? offset : 0), size);

@@ -461,7 +461,7 @@ static __always_inline bool packet_is_plainly_other(frame_t *frame, const struct
 		return false;
 	return ip->version_length == 0x45 && is_transport(ip->protocol) &&
 	       !(ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
-	       data + ETH_HLEN + __builtin_bswap16(ip->total_length) <= end && *port &&
+	       ETH_HLEN + __builtin_bswap16(ip->total_length) <= end - data && *port &&
 	       !port_hinted(policy, ip->protocol, __builtin_bswap16(*port));
 #else
 	(void)frame, (void)policy;

@@ -54,6 +54,7 @@ struct work {
 	struct window window;
 	struct demand demand;
 	struct bill bill;
+	struct look look;
 };
 _Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
 
@@ -93,21 +94,25 @@ static __always_inline int read(const struct run *run)
 	struct packet *packet = &work->packet;
 	int reason = packet_read(run->frame, run->policy, packet);
 
-	if (reason == SIPDAM_REASON_NOT_SIP || reason == SIPDAM_REASON_TRUNCATED)
+	if (reason == SIPDAM_REASON_NOT_SIP || (reason == SIPDAM_REASON_TRUNCATED && !packet->family))
 		return reason;
 	run->work->now = clock_now(&work->clock);
 	if (packet->family && run->policy->list_entries[SIPDAM_LIST_ADDRESSES] &&
 	    !list_has(run->work->policy_slot, SIPDAM_LIST_ADDRESSES, &packet->destination, run->work->now))
 		return SIPDAM_REASON_NOT_SIP;
-	if (reason) {
+	if (reason == SIPDAM_REASON_MALFORMED)
 		run->work->message.class = SIPDAM_CLASS_MALFORMED;
+	if (reason)
 		return reason;
-	}
 	if (packet->fragment == FRAGMENT_FOLLOWER) {
 		/* A follower has no ports: that it is not for us is known from its first alone. */
 		run->work->inherited = fragment_follows(packet, run->work->now);
 		if (run->work->inherited == SIPDAM_REASON_NOT_SIP)
 			return SIPDAM_REASON_NOT_SIP;
+		/* A stream in fragments hides messages in its followers: they pay, each as one that follows
+		 * nothing. */
+		if (packet->protocol == IPPROTO_TCP && !is_drop(run->work->inherited))
+			run->work->inherited = SIPDAM_REASON_NONE;
 	}
 	return SIPDAM_REASON_NONE;
 }
@@ -235,7 +240,7 @@ static __always_inline __u32 payload_message(const struct run *run)
 /* Does the capture lack bytes of the payload? */
 static __always_inline bool is_short(const struct packet *packet)
 {
-	return packet->payload_offset + packet->payload_length > packet->present;
+	return packet->payload_length && packet->payload_offset + packet->payload_length > packet->present;
 }
 
 /*
@@ -267,7 +272,9 @@ static __always_inline int classify_tcp(const struct run *run)
 		return SIPDAM_REASON_TRUNCATED;
 	message->class = SIPDAM_CLASS_TCP_DATA;
 	message->tokens = started ? started : 1;
-	return SIPDAM_REASON_NONE;
+	/* On a port of clear SIP there may be messages in what the capture lacks. */
+	return packet->port_kind == SIPDAM_PORTS_TCP && is_short(packet) ? SIPDAM_REASON_TRUNCATED
+									 : SIPDAM_REASON_NONE;
 }
 
 static __always_inline int classify_udp(const struct run *run)
@@ -331,33 +338,39 @@ static __always_inline bool messages_are_free(const struct sipdam_limits *limits
 	__u64 intervals = 0;
 
 #pragma unroll
-	for (__u32 class = 1; class <= SEGMENT_CLASSES; class++)
+	for (__u32 class = 1; class <= SEGMENT_CLASSES; class ++)
 		intervals |= limits->limit[class].interval;
 	return !intervals;
 }
 
 /*
- * Looks for further messages in a segment that begins one. It costs up to 500 ns, so it comes after the
- * lists, and not for allowed sources without limits. Whatever the first message is: with one class
- * unlimited, the others behind it are not.
+ * Looks for messages in a segment of clear SIP, beside the one it may begin with. It costs 300 ns for a full
+ * segment, so it comes after the lists, not for sources without limits, and not where the source cannot even
+ * pay what is known.
  */
 static __always_inline void look_further(const struct run *run)
 {
 	struct work *work = run->work;
 	const struct packet *packet = &work->packet;
+	struct message *message = &work->message;
 	__u32 skip = 0;
-	__u64 words[2];
-	struct cursor cursor;
 
-	if (packet->protocol != IPPROTO_TCP || !work->message.method)
+	if (packet->protocol != IPPROTO_TCP || packet->port_kind != SIPDAM_PORTS_TCP ||
+	    !packet->payload_length || packet->fragment == FRAGMENT_FOLLOWER || packet->cut)
 		return;
 	if (work->tier == SIPDAM_TIER_ALLOWED && messages_are_free(limits_of(run)))
 		return;
-	cursor = cursor_open(run->frame, packet->present, packet->length);
-	cursor_glance(&cursor, packet->payload_offset, words);
-	if (is_blank(words[0]))
+	work->demand = demand_of(run, work->source_hash, message->class, message->tokens);
+	if (!source_pays_part(&limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)],
+			      &work->demand, false))
+		return;
+	__builtin_memset(&work->look, 0, sizeof(work->look));
+	if (message->method) {
+		work->look.started = 1;
 		skip = blank_bytes(run->frame, packet);
-	work->message.further = segment_further(run->frame, packet, skip);
+	}
+	segment_look(run->frame, packet, skip, &work->look);
+	message->further = work->look.counts;
 }
 
 /* Most packets cost one class; a segment may cost several. */
@@ -369,7 +382,7 @@ static __always_inline bool needs_bill(const struct message *message)
 static __always_inline void make_bill(struct bill *bill, const struct message *message)
 {
 	__builtin_memset(bill, 0, sizeof(*bill));
-	for (__u32 class = 1; class <= SEGMENT_CLASSES; class++)
+	for (__u32 class = 1; class <= SEGMENT_CLASSES; class ++)
 		bill->n[class] = message->further >> SEGMENT_COUNT_SHIFT(class);
 	bill->n[message->class & (SIPDAM_CLASSES_MAX - 1)] += message->tokens;
 	bill->n[SIPDAM_CLASS_TCP_DATA] += message->data_tokens;
@@ -396,7 +409,7 @@ static __always_inline __u32 network_tokens(const struct message *message)
 {
 	__u32 n = is_network_class(message->class);
 
-	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class++)
+	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class ++)
 		if (is_network_class(class))
 			n += message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff;
 	return n;
@@ -455,7 +468,7 @@ static __always_inline int judge(const struct run *run)
 	return pools_admit(run) ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_POOL_RATE;
 }
 
-SEC("xdp.frags")
+SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
 	struct run run = {.frame = context};

@@ -112,6 +112,9 @@ static __always_inline bool pool_takes(const struct sipdam_limit *limit, __u32 c
 	return answer == BUCKET_ADMITS;
 }
 
+/* Messages of a class in one segment that a full bucket may pay for, in bursts. */
+#define BURSTS_A_SEGMENT 2
+
 /*
  * Bills, for segments that cost more than one token: all of their parts are asked before any is taken.
  * Rare, and functions of their own so that the kernel verifies the search of a line once and the loops
@@ -123,12 +126,15 @@ __noinline int source_pays_part(const struct sipdam_limit *limit, const struct d
 
 	if (!limit || !part || !part->n || limit_is_unlimited(limit))
 		return 1;
+	/* A bucket of few tokens would sell many messages for one: such a segment never passes. */
+	if (part->kind <= SEGMENT_CLASSES && part->n > limit->burst * BURSTS_A_SEGMENT)
+		return 0;
 	line = source_line(part->hash);
 	if (!line)
 		return 1;
 	if (!take)
-		return line_conforms(line, bucket_tag(part->hash, part->kind), part->now, part->horizon, limit,
-				     part->n);
+		return line_conforms(line, bucket_tag(part->hash, part->kind), part->now, part->horizon,
+				     limit, part->n);
 	return line_admits(line, limit, part, SIPDAM_TABLE_SOURCE_DISPLACED);
 }
 
@@ -140,7 +146,7 @@ __noinline int source_pays(const struct sipdam_limits *limits, const struct bill
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++) {
 #pragma nounroll
-		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++) {
+		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class ++) {
 			part->kind = class;
 			part->n = bill->n[class];
 			if (!source_pays_part(&limits->limit[class], part, take))
@@ -167,7 +173,7 @@ __noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++)
 #pragma nounroll
-		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class++)
+		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class ++)
 			if (!pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
 				return 0;
 	return 1;

@@ -25,6 +25,11 @@ struct message {
 static const __u32 drop_reasons = 0 SIPDAM_REASONS(X);
 #undef X
 
+static __always_inline bool is_drop(int reason)
+{
+	return drop_reasons >> (reason & (SIPDAM_REASONS_MAX - 1)) & 1;
+}
+
 static __always_inline void count_one(struct sipdam_count *count, __u32 bytes)
 {
 	count->packets++;
@@ -92,7 +97,7 @@ static __always_inline int verdict(struct sipdam_counters *count, int reason,
 	struct sipdam_trial *report = trial_record();
 	int verdict = SIPDAM_VERDICT_PASS;
 
-	if (drop_reasons >> (reason & (SIPDAM_REASONS_MAX - 1)) & 1)
+	if (is_drop(reason))
 		verdict = policy->monitor ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
 	count_packet(count, reason, verdict, packet, message);
 	if (report)

@@ -160,20 +160,27 @@ static int attach_all(const struct arguments *arguments, enum interface_mode mod
 
 /*
  * Where a filter runs already, new interfaces are attached to it first: if one refuses, the policy in
- * force has not changed yet. Else the filter must be there before packets come to it.
+ * force has not changed yet. Else once the state is there; until the filter takes over, traffic passes as
+ * before.
  */
 static int install_and_attach(const struct arguments *arguments, const struct settings *settings,
 			      const char *config, bool running, enum interface_mode modes[], bool fresh[],
 			      struct problem *problem)
 {
 	bool keep_policy = running && !arguments->config && !arguments->monitor;
+	struct filter *filter = NULL;
 	int error = running ? attach_all(arguments, modes, fresh, problem) : 0;
 
 	/* Without --config the running filter goes on with the file that it has. */
 	if (!error)
-		error = filter_install(settings, running && !arguments->config ? NULL : config, keep_policy,
-				       problem);
-	return error || running ? error : attach_all(arguments, modes, fresh, problem);
+		error = filter_prepare(&filter, settings, running && !arguments->config ? NULL : config,
+				       keep_policy, problem);
+	if (!error && !running)
+		error = attach_all(arguments, modes, fresh, problem);
+	if (!error)
+		error = filter_take_over(filter, problem);
+	filter_free(filter);
+	return error;
 }
 
 static void report(const struct arguments *arguments, const enum interface_mode modes[], const bool fresh[],

@@ -35,6 +35,8 @@ struct filter {
 	struct sipdam_bpf *skeleton;
 	struct sipdam_trial *trial; /* mapped; NULL in a live filter */
 	int list[SIPDAM_LISTS];     /* tries of a trial */
+	__u64 sources;              /* of a live filter, to load it again */
+	struct sipdam_secret secret;
 };
 
 const char *filter_missing_capability(void)
@@ -128,6 +130,7 @@ static struct sipdam_bpf *open_skeleton(__u64 sources, const struct sipdam_secre
 	skeleton->rodata->network_mask = network_lines(sources) - 1;
 	skeleton->rodata->is_trial = trial;
 	memcpy((void *)&skeleton->rodata->secret, secret, sizeof(*secret));
+	bpf_program__set_flags(skeleton->progs.sipdam_filter, BPF_F_XDP_HAS_FRAGS);
 	return skeleton;
 }
 
@@ -354,20 +357,6 @@ static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *bef
 	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.meta), &zero, &meta, BPF_ANY);
 }
 
-/* The one map update by which the new filter takes over on every interface. */
-static int take_over(struct sipdam_bpf *skeleton, struct problem *problem)
-{
-	_cleanup_close_ int array = pins_open(FILTER_ARRAY_PIN, false, problem);
-	int program = bpf_program__fd(skeleton->progs.sipdam_filter);
-	__u32 zero = 0;
-
-	if (array < 0)
-		return array;
-	if (bpf_map_update_elem(array, &zero, &program, BPF_ANY))
-		return problem_set(problem, -errno, "putting the filter in force: %s", strerror(errno));
-	return 0;
-}
-
 /* The array that entry programs jump through, made with the first attach. */
 static int make_array(void)
 {
@@ -386,9 +375,9 @@ static int make_array(void)
 	return error ? error : chmod(path, 0640) ? -errno : 0;
 }
 
-static int load_live(struct sipdam_bpf *skeleton, bool running, const struct sipdam_secret *secret,
-		     struct problem *problem)
+static int load_live(struct filter *filter, bool running, struct problem *problem)
 {
+	struct sipdam_bpf *skeleton = filter->skeleton;
 	__u32 zero = 0;
 	int error = set_pin_paths(skeleton->obj);
 
@@ -398,7 +387,8 @@ static int load_live(struct sipdam_bpf *skeleton, bool running, const struct sip
 		return problem_of_load(error, problem);
 	error = set_pin_modes(skeleton->obj);
 	if (!error && !running)
-		error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.secrets), &zero, secret, BPF_ANY);
+		error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.secrets), &zero, &filter->secret,
+					    BPF_ANY);
 	if (!error)
 		error = make_array();
 	if (error)
@@ -406,13 +396,12 @@ static int load_live(struct sipdam_bpf *skeleton, bool running, const struct sip
 	return 0;
 }
 
-static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta,
-		   const struct sipdam_secret *secret, const struct settings *settings, const char *config,
-		   bool keep_policy, struct problem *problem)
+static int prepare(struct filter *filter, const struct sipdam_meta *meta, const struct settings *settings,
+		   const char *config, bool keep_policy, struct problem *problem)
 {
 	bool running = meta->layout == SIPDAM_LAYOUT;
 	struct settings change = *settings;
-	int error = load_live(skeleton, running, secret, problem);
+	int error = load_live(filter, running, problem);
 
 	if (error)
 		return error;
@@ -423,18 +412,28 @@ static int install(struct sipdam_bpf *skeleton, const struct sipdam_meta *meta,
 		error = live_commit(&change, problem);
 	if (error)
 		return error;
-	error = write_meta(skeleton, meta, settings, keep_policy && running ? NULL : config);
+	error = write_meta(filter->skeleton, meta, settings, keep_policy && running ? NULL : config);
 	if (error)
 		return problem_set(problem, error, "writing %s: %s", pins_directory(), strerror(-error));
-	return take_over(skeleton, problem);
+	return 0;
 }
 
-int filter_install(const struct settings *settings, const char *config, bool keep_policy,
-		   struct problem *problem)
+static int open_live(struct filter *filter, bool running, struct problem *problem)
+{
+	int error = find_secret(running, &filter->secret, problem);
+
+	if (error)
+		return error;
+	memset(filter->list, -1, sizeof(filter->list));
+	filter->skeleton = open_skeleton(filter->sources, &filter->secret, false);
+	return filter->skeleton ? 0 : problem_of_load(-errno, problem);
+}
+
+int filter_prepare(struct filter **filter, const struct settings *settings, const char *config,
+		   bool keep_policy, struct problem *problem)
 {
 	struct sipdam_meta meta = {};
-	struct sipdam_secret secret;
-	struct sipdam_bpf *skeleton;
+	struct filter *opened;
 	int error = pins_check(&meta, problem);
 	bool running = !error;
 
@@ -443,19 +442,92 @@ int filter_install(const struct settings *settings, const char *config, bool kee
 	if (filter_missing_capability())
 		return problem_of_load(-EPERM, problem);
 	error = running ? 0 : pins_clear(problem);
-	if (!error)
-		error = find_secret(running, &secret, problem);
 	if (error)
 		return error;
-	skeleton = open_skeleton(settings->policy.sources, &secret, false);
-	if (!skeleton)
-		return problem_of_load(-errno, problem);
-	if (running) {
-		unpin_other_size("sources", settings->policy.sources);
-		unpin_other_size("networks", network_lines(settings->policy.sources));
+	opened = calloc(1, sizeof(*opened));
+	if (!opened)
+		return problem_set(problem, -ENOMEM, "out of memory");
+	opened->sources = settings->policy.sources;
+	error = open_live(opened, running, problem);
+	if (!error && running) {
+		unpin_other_size("sources", opened->sources);
+		unpin_other_size("networks", network_lines(opened->sources));
 	}
-	error = install(skeleton, &meta, &secret, settings, config, keep_policy, problem);
-	sipdam_bpf__destroy(skeleton);
+	if (!error)
+		error = prepare(opened, &meta, settings, config, keep_policy, problem);
+	if (error) {
+		filter_free(opened);
+		return error;
+	}
+	*filter = opened;
+	return 0;
+}
+
+/* The filter once more, over the same maps, as an array takes it that entry programs behind a dispatcher use.
+ */
+static int load_as_behind_dispatcher(struct filter *filter)
+{
+	struct sipdam_bpf *skeleton = open_skeleton(filter->sources, &filter->secret, false);
+	int error = skeleton ? set_pin_paths(skeleton->obj) : -errno;
+
+	if (!error)
+		error = bpf_program__set_flags(skeleton->progs.sipdam_filter, 0);
+	if (!error)
+		error = bpf_program__set_expected_attach_type(skeleton->progs.sipdam_filter, 0);
+	if (!error)
+		error = sipdam_bpf__load(skeleton);
+	if (error) {
+		sipdam_bpf__destroy(skeleton);
+		return error;
+	}
+	sipdam_bpf__destroy(filter->skeleton);
+	filter->skeleton = skeleton;
+	return 0;
+}
+
+static int put_into(int array, const struct filter *filter)
+{
+	int program = bpf_program__fd(filter->skeleton->progs.sipdam_filter);
+	__u32 zero = 0;
+
+	return bpf_map_update_elem(array, &zero, &program, BPF_ANY);
+}
+
+/*
+ * An array holds only programs that are like the first that had to do with it, which is an entry program.
+ * Attached alone that has the attach type of XDP and the flag for multi-buffer packets. Behind libxdp's
+ * dispatcher it has neither: the dispatcher has them, and multi-buffer packets come to the filter all the
+ * same.
+ */
+int filter_take_over(struct filter *filter, struct problem *problem)
+{
+	_cleanup_close_ int array = pins_open(FILTER_ARRAY_PIN, false, problem);
+	int error;
+
+	if (array < 0)
+		return array;
+	error = put_into(array, filter);
+	if (error == -EINVAL) {
+		error = load_as_behind_dispatcher(filter);
+		if (error)
+			return problem_of_load(error, problem);
+		error = put_into(array, filter);
+	}
+	if (error)
+		return problem_set(problem, error, "putting the filter in force: %s", strerror(-error));
+	return 0;
+}
+
+int filter_install(const struct settings *settings, const char *config, bool keep_policy,
+		   struct problem *problem)
+{
+	struct filter *filter;
+	int error = filter_prepare(&filter, settings, config, keep_policy, problem);
+
+	if (error)
+		return error;
+	error = filter_take_over(filter, problem);
+	filter_free(filter);
 	return error;
 }
 

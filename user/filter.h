@@ -49,12 +49,22 @@ int filter_trial_configure(struct filter *filter, const struct settings *setting
 void filter_free(struct filter *filter);
 
 /*
- * Live: makes the pinned state or takes over what is there, puts the settings in force and the filter
- * behind every entry program in one step. No packet passes unfiltered that was filtered before. Callers
- * hold pins_lock(true). config: path of the file the settings came from, "" for none. keep_policy: state
- * that is there already keeps its policy, and settings only tell the table's size.
- * 0 or -errno with a problem; then what ran before still runs.
+ * Live: makes the pinned state or takes over what is there, puts the settings in force and loads the
+ * filter, which no packet comes to yet. Callers hold pins_lock(true). config: path of the file the settings
+ * came from, "" for none. keep_policy: state that is there already keeps its policy, and settings only tell
+ * the table's size. 0 or -errno with a problem; then what ran before still runs. Free with filter_free.
  */
+int filter_prepare(struct filter **filter, const struct settings *settings, const char *config,
+		   bool keep_policy, struct problem *problem);
+
+/*
+ * Puts the filter behind every entry program in one step: no packet passes unfiltered that was filtered
+ * before. The first time only after an entry program has been attached: that says what kind of program the
+ * kernel takes here. 0 or -errno with a problem; then what ran before still runs.
+ */
+int filter_take_over(struct filter *filter, struct problem *problem);
+
+/* Both, where entry programs are attached already. */
 int filter_install(const struct settings *settings, const char *config, bool keep_policy,
 		   struct problem *problem);
 

@@ -164,48 +164,97 @@ static int set_array_pin(struct bpf_object *object)
 	return error ? error : bpf_map__set_pin_path(array, path);
 }
 
-/* A new entry program, not loaded, that jumps through the pinned array. */
-static struct xdp_program *open_entry(void)
+/* A new entry program, not loaded, that jumps through the pinned array. NULL with errno set. */
+static struct bpf_object *open_object(void)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "sipdam_entry");
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .prog_name = ENTRY_PROGRAM);
-	struct xdp_program *program;
+	LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = ENTRY_PROGRAM);
 	size_t size;
 	const void *bytes = filter_entry_object(&size);
+	struct bpf_object *object = bpf_object__open_mem(bytes, size, &open);
+	int error = object ? set_array_pin(object) : 0;
 
-	opts.obj = bpf_object__open_mem(bytes, size, &open);
-	if (!opts.obj || set_array_pin(opts.obj)) {
-		bpf_object__close(opts.obj);
+	if (!error)
+		return object;
+	bpf_object__close(object);
+	errno = -error;
+	return NULL;
+}
+
+/* The same as libxdp's; NULL with errno set. */
+static struct xdp_program *open_entry(void)
+{
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .prog_name = ENTRY_PROGRAM);
+	struct xdp_program *program;
+
+	opts.obj = open_object();
+	if (!opts.obj)
 		return NULL;
-	}
 	program = xdp_program__create(&opts);
 	if (libxdp_get_error(program)) {
 		bpf_object__close(opts.obj);
 		return NULL;
 	}
+	/* libxdp does not see it from the section's name; without it a dispatcher refuses an MTU of 9,000. */
+	xdp_program__set_xdp_frags_support(program, true);
 	return program;
 }
 
-static int attach_in(unsigned int ifindex, enum interface_mode mode)
+static int pin_entry(unsigned int ifindex, int program)
 {
-	struct xdp_program *program = open_entry();
 	char path[300];
+	int error = entry_path(path, sizeof(path), ifindex);
+
+	if (error)
+		return error;
+	unlink(path);
+	return bpf_obj_pin(program, path);
+}
+
+/* Beside others where the kernel can, else alone: libxdp knows. */
+static int attach_beside(unsigned int ifindex, enum interface_mode mode)
+{
+	enum xdp_attach_mode as = mode == INTERFACE_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
+	struct xdp_program *program = open_entry();
 	int error;
 
 	if (!program)
 		return -errno;
-	error = xdp_program__attach(program, ifindex,
-				    mode == INTERFACE_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
-	if (!error && !entry_path(path, sizeof(path), ifindex)) {
-		unlink(path);
-		error = bpf_obj_pin(xdp_program__fd(program), path);
+	error = xdp_program__attach(program, ifindex, as, 0);
+	if (!error) {
+		error = pin_entry(ifindex, xdp_program__fd(program));
 		if (error)
-			xdp_program__detach(program, ifindex,
-					    mode == INTERFACE_MODE_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE,
-					    0);
+			xdp_program__detach(program, ifindex, as, 0);
 	}
 	xdp_program__close(program);
 	return error;
+}
+
+static int attach_alone(unsigned int ifindex, enum interface_mode mode)
+{
+	__u32 flags = mode == INTERFACE_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+	struct bpf_object *object = open_object();
+	int error = object ? bpf_object__load(object) : -errno;
+
+	if (!error) {
+		int program = bpf_program__fd(bpf_object__find_program_by_name(object, ENTRY_PROGRAM));
+
+		error = bpf_xdp_attach(ifindex, program, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+		if (!error && (error = pin_entry(ifindex, program)))
+			bpf_xdp_detach(ifindex, flags, NULL);
+	}
+	bpf_object__close(object);
+	return error;
+}
+
+/*
+ * Newer kernels (6.13, and 6.12 from some release on) refuse a program that jumps behind a dispatcher which
+ * does not say that it may change packets, as those before libxdp 1.5.5 do not: there it is alone.
+ */
+static int attach_in(unsigned int ifindex, enum interface_mode mode)
+{
+	int error = attach_beside(ifindex, mode);
+
+	return error == -EINVAL ? attach_alone(ifindex, mode) : error;
 }
 
 static int problem_of_attach(const char *interface, int error, struct problem *problem)
@@ -219,6 +268,12 @@ static int problem_of_attach(const char *interface, int error, struct problem *p
 	if (error == -EOPNOTSUPP)
 		return problem_set(problem, error, "%s: its driver has no XDP: use --mode generic, or auto",
 				   interface);
+	if (error == -ERANGE)
+		return problem_set(
+			problem, error,
+			"%s: its MTU or its peer's is too large for its driver with XDP, or for another "
+			"XDP program on it: lower the MTU, or use --mode generic",
+			interface);
 	return problem_set(problem, error, "%s: attaching failed: %s", interface, strerror(-error));
 }
 
@@ -240,7 +295,8 @@ static bool has_ethernet(const char *interface)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
 	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request))
 		return true; /* attaching will say what is wrong */
-	return request.ifr_hwaddr.sa_family == ARPHRD_ETHER || request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+	return request.ifr_hwaddr.sa_family == ARPHRD_ETHER ||
+	       request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
 }
 
 int interface_check(const char *interface, struct problem *problem)
@@ -251,9 +307,11 @@ int interface_check(const char *interface, struct problem *problem)
 	if (error)
 		return error;
 	if (!has_ethernet(interface))
-		return problem_set(problem, -EOPNOTSUPP,
-				   "%s: its packets have no Ethernet header, so nothing would be filtered: attach "
-				   "to the network card below it", interface);
+		return problem_set(
+			problem, -EOPNOTSUPP,
+			"%s: its packets have no Ethernet header, so nothing would be filtered: attach "
+			"to the network card below it",
+			interface);
 	return 0;
 }
 
@@ -361,9 +419,9 @@ static bool is_final(int error)
 
 int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem)
 {
-	enum interface_mode found = INTERFACE_MODE_NONE,
-			    tried = *mode == INTERFACE_MODE_GENERIC ? INTERFACE_MODE_GENERIC
-								    : INTERFACE_MODE_NATIVE;
+	enum interface_mode found = INTERFACE_MODE_NONE, tried = *mode == INTERFACE_MODE_GENERIC
+									 ? INTERFACE_MODE_GENERIC
+									 : INTERFACE_MODE_NATIVE;
 	enum interface_entry entry;
 	unsigned int ifindex;
 	int error = find_interface(interface, &ifindex, problem);

@@ -20,7 +20,7 @@ const char *interface_mode_name(enum interface_mode mode);
 
 /*
  * Attaches the entry program beside others. *mode: in what is wanted, out what came of it; attached
- * already: unchanged and 0, with *fresh false. After filter_install, under pins_lock.
+ * already: unchanged and 0, with *fresh false. After filter_prepare, under pins_lock.
  */
 int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem);
 

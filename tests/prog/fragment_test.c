@@ -342,18 +342,24 @@ static void test_tiny_first_fragments_are_charged(void **state)
 	lab_send(lab, "and its follower", &last, over);
 }
 
+/* A stream in fragments: followers of what passed pay as orphans, followers of what was dropped follow. */
 static void test_tcp(void **state)
 {
 	static const struct recipe first_tcp = {
 		.protocol = TCP, .more = true, .payload = INVITE_TEXT, .fill = 1460};
 	static const struct recipe last_tcp = {.protocol = TCP, .offset = NEXT, .fill = 100};
+	static const struct expect dropped = DROPS(SOURCE_RATE, INVITE, INVITE);
+	static const struct expect follows_dropped = DROPS(SOURCE_RATE, FRAGMENT, NONE);
 	struct lab *lab = *state;
 
 	lab_policy(lab, NO_ORPHANS);
 	lab_send(lab, "orphan", &last_tcp, orphan);
 	lab_send(lab, "first", &first_tcp, invite);
-	lab_send(lab, "follower", &last_tcp, follower);
+	lab_send(lab, "follower", &last_tcp, orphan);
 	lab_send(lab, "not of UDP", &last, orphan);
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 0, burst: 1}}}");
+	lab_send(lab, "first, dropped", &first_tcp, dropped);
+	lab_send(lab, "its follower", &last_tcp, follows_dropped);
 }
 
 /* 65,536 words: a flood of first fragments pushes out verdicts that still hold, and that is counted. */

@@ -457,12 +457,11 @@ static void test_every_message_of_a_segment_costs(void **state)
 		{SHORT_INVITE SHORT_ANSWER SHORT_ACK, 1, 1},
 		{"\r\n\r\n" SHORT_INVITE SHORT_INVITE, 2, 0},
 		{SHORT_INVITE "\r\n\r\n" SHORT_INVITE, 2, 0},
-		{SHORT_INVITE "invite sip:a SIP/2.0\r\n\r\n", 1, 0},  /* another method */
-		{SHORT_INVITE " INVITE sip:a SIP/2.0\r\n\r\n", 1, 0}, /* not at a line's beginning */
+		{SHORT_INVITE "invite sip:a\r\n\r\n", 1, 0},  /* another method */
+		{SHORT_INVITE " INVITE sip:a\r\n\r\n", 1, 0}, /* not at a line's beginning */
 		{SHORT_INVITE "INVITE sip:abcd", 1, 0},               /* 15 bytes of a start-line */
 		{SHORT_INVITE "INVITE sip:abcde", 2, 0},
-		{SHORT_INVITE "INVITEsip:a SIP/2.0\r\n\r\n", 1, 0},
-		{"a=b\r\n" SHORT_INVITE, 0, 0}, /* begins no message: by its bytes alone */
+		{SHORT_INVITE "INVITEsip:a\r\n\r\n", 1, 0},
 	};
 	static const struct recipe ack = {.payload = ACK_TEXT};
 	struct lab *lab = *state;

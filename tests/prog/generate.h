@@ -1,0 +1,783 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Traces from a seed: a random policy as YAML and a few thousand frames with their times, most of them
+ * good, many of them wrong somewhere. Few sources and networks and short bursts, so that limits are met.
+ * The same seed is the same trace on every machine.
+ */
+#ifndef PROG_GENERATE_H
+#define PROG_GENERATE_H
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "prog/packet.h"
+#include "sipdam/message.h"
+#include "sipdam/policy.h"
+
+#define TRACE_PACKETS 2500
+#define TRACE_SOURCES "65536" /* of the table: so many that no word is displaced by another source's */
+#define TRACE_POLICY  16384
+#define TRACE_FRAME   3400 /* most bytes of a frame */
+#define TRACE_TEXT    3300 /* most bytes of a payload */
+
+struct generated {
+	__u64 now; /* nanoseconds */
+	__u8 *data;
+	__u32 length;
+	__u32 wire_length; /* of a frame that the capture cut short; 0: whole */
+};
+
+/* Ports that a policy protects, for packets to be sent to. */
+struct chosen_ports {
+	int udp[8], tcp[16];
+	int udps, tcps;
+};
+
+struct policy_text {
+	char text[TRACE_POLICY];
+	size_t bytes;
+	struct chosen_ports ports;
+};
+
+/* The second policy is in force from a packet on; what the first one left in the tables stays. */
+struct trace {
+	__u64 seed;
+	struct policy_text policy[2];
+	int second_from; /* TRACE_PACKETS: never */
+	struct generated packet[TRACE_PACKETS];
+};
+
+/* ---- chance ---- */
+
+struct dice {
+	__u64 state;
+	int firsts; /* one fragment in so many is a first one */
+	int still;  /* percent of packets that follow at the same instant */
+	bool storm; /* most packets are fragments of one datagram */
+};
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static inline __u64 dice_throw(struct dice *dice)
+{
+	__u64 mixed = dice->state += 0x9e3779b97f4a7c15ULL;
+
+	mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9ULL;
+	mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebULL;
+	return mixed ^ mixed >> 31;
+}
+
+/* 0 to limit - 1. */
+static inline int below(struct dice *dice, int limit)
+{
+	return (int)(dice_throw(dice) % (__u64)limit);
+}
+
+static inline bool chance(struct dice *dice, int percent)
+{
+	return below(dice, 100) < percent;
+}
+
+#define ONE_OF(dice, table) ((table)[below(dice, COUNT(table))])
+
+/* ---- policy ---- */
+
+static inline void say(struct policy_text *policy, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static inline void say(struct policy_text *policy, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	policy->bytes +=
+		vsnprintf(policy->text + policy->bytes, TRACE_POLICY - policy->bytes, format, arguments);
+	va_end(arguments);
+	if (policy->bytes >= TRACE_POLICY)
+		abort();
+}
+
+/* A host of few: half of all packets are from one of three. */
+static inline void pick_source(struct dice *dice, int family, char text[INET6_ADDRSTRLEN])
+{
+	bool usual = chance(dice, 50);
+	int net = usual ? 0 : below(dice, 3), host = 1 + below(dice, 3), site = usual ? 0 : below(dice, 2);
+
+	if (chance(dice, 1)) /* from anywhere */
+		net = below(dice, 256);
+	if (family == 6 && chance(dice, 1))
+		snprintf(text, INET6_ADDRSTRLEN, "::ffff:10.%d.%d.%d", site, net, host);
+	else if (family == 6)
+		snprintf(text, INET6_ADDRSTRLEN, "2001:db8:%x:%x::%x", site, net, host);
+	else
+		snprintf(text, INET6_ADDRSTRLEN, "10.%d.%d.%d", site, net, host);
+}
+
+static inline void pick_destination(struct dice *dice, int family, char text[INET6_ADDRSTRLEN])
+{
+	snprintf(text, INET6_ADDRSTRLEN, family == 6 ? "2001:db8:ffff::%d" : "198.51.100.%d",
+		 1 + below(dice, 3));
+}
+
+static inline int pick_family(struct dice *dice)
+{
+	return chance(dice, 40) ? 6 : 4;
+}
+
+static inline void say_prefixes(struct policy_text *policy, struct dice *dice, const char *key, bool sources)
+{
+	static const int bits4[] = {32, 32, 31, 30, 24, 24, 16, 9};
+	static const int bits6[] = {128, 128, 127, 64, 64, 48, 47, 33};
+	int count = chance(dice, sources ? 30 : 20) ? 1 + below(dice, sources ? 3 : 6) : 0;
+
+	say(policy, "%s: [", key);
+	for (int i = 0; i < count; i++) {
+		char text[INET6_ADDRSTRLEN];
+		int family = pick_family(dice);
+
+		if (sources)
+			pick_source(dice, family, text);
+		else
+			pick_destination(dice, family, text);
+		say(policy, "%s\"%s/%d\"", i ? ", " : "", text,
+		    family == 6 && !strstr(text, "::ffff:") ? ONE_OF(dice, bits6) : ONE_OF(dice, bits4));
+	}
+	say(policy, "]\n");
+}
+
+/* Ports that share a hint bit, and ones that do not; the TCP kinds must not have one in common. */
+static inline void say_ports(struct policy_text *policy, struct dice *dice)
+{
+	static const int udp[] = {5060, 5062, 5124, 443, 65535};
+	static const int tcp[4][3] = {
+		{5060, 5080, 5124}, {5061, 443, 5125}, {80, 8080, 5188}, {8443, 65535, 1}};
+	static const char *const kinds[] = {"tcp", "tls", "ws", "wss"};
+	struct chosen_ports *ports = &policy->ports;
+	const char *comma = "";
+
+	memset(ports, 0, sizeof(*ports));
+	say(policy, "ports: {udp: [");
+	for (size_t i = 0; i < COUNT(udp); i++) {
+		if (!chance(dice, i ? 30 : 95))
+			continue;
+		say(policy, "%s%d", comma, udp[i]);
+		ports->udp[ports->udps++] = udp[i];
+		comma = ", ";
+	}
+	say(policy, "]");
+	for (int kind = 0; kind < 4; kind++) {
+		comma = "";
+		say(policy, ", %s: [", kinds[kind]);
+		for (int i = 0; i < 3; i++) {
+			if (!chance(dice, i || kind > 1 ? 30 : 95))
+				continue;
+			say(policy, "%s%d", comma, tcp[kind][i]);
+			ports->tcp[ports->tcps++] = tcp[kind][i];
+			comma = ", ";
+		}
+		say(policy, "]");
+	}
+	say(policy, "}\n");
+}
+
+/* generous: percent of limits that are seldom met. */
+static inline void say_limit(struct policy_text *policy, struct dice *dice, const char *key, int generous)
+{
+	static const struct {
+		const char *rate;
+		int least; /* burst */
+	} paces[] = {
+		{"0.000005", 1},  {"0.1", 1}, {"0.5", 1},      {"1", 1},     {"2.5", 1},
+		{"3", 1},         {"7", 1},   {"10", 1},       {"20", 1},    {"50", 1},
+		{"33.333333", 1}, {"300", 3}, {"999.999", 10}, {"5000", 50},
+	};
+	int which = below(dice, COUNT(paces)), burst = paces[which].least + below(dice, 12);
+
+	if (!which)
+		burst = 1; /* anything above takes more than 3 days to refill */
+	else if (chance(dice, generous))
+		burst += 20 + below(dice, 400);
+	if (chance(dice, 5) || chance(dice, generous / 3))
+		say(policy, "%s: unlimited\n", key);
+	else if (chance(dice, 4))
+		say(policy, "%s: {rate: 0, burst: %d}\n", key, burst);
+	else if (which && burst > 1 && !strncmp(paces[which].rate, "0.", 2) && burst > 100)
+		say(policy, "%s: {rate: %s, burst: 100}\n", key, paces[which].rate);
+	else
+		say(policy, "%s: {rate: %s, burst: %d}\n", key, paces[which].rate, burst);
+}
+
+static inline void say_limits(struct policy_text *policy, struct dice *dice, const char *tier, int generous)
+{
+	static const char *const keys[] = {
+#define X(name, number, label, network) "    " label,
+		SIPDAM_CLASSES(X)
+#undef X
+	};
+
+	say(policy, "  %s:\n", tier);
+	for (size_t i = 0; i < COUNT(keys); i++)
+		say_limit(policy, dice, keys[i], generous);
+}
+
+static inline void say_keys(struct policy_text *policy, struct dice *dice)
+{
+	static const int source4[] = {32, 32, 32, 31, 24, 20, 8}, network4[] = {24, 24, 16, 23, 8};
+	static const int source6[] = {64, 64, 128, 127, 63, 56, 48, 16}, network6[] = {48, 48, 32, 47, 16};
+	int source = ONE_OF(dice, source4), network = ONE_OF(dice, network4);
+	int longer = ONE_OF(dice, source6), shorter = ONE_OF(dice, network6);
+
+	say(policy, "source_key: {ipv4: %d, ipv6: %d}\n", source, longer);
+	say(policy, "network_key: {ipv4: %d, ipv6: %d}\n", network < source ? network : source,
+	    shorter < longer ? shorter : longer);
+}
+
+static inline void generate_policy(struct policy_text *policy, struct dice *dice)
+{
+	int loose = below(dice, 3); /* which tier of limits is met least */
+
+	policy->bytes = 0;
+	say(policy, "sources: " TRACE_SOURCES "\nmode: %s\n", chance(dice, 15) ? "monitor" : "enforce");
+	say_ports(policy, dice);
+	say_prefixes(policy, dice, "addresses", false);
+	say_prefixes(policy, dice, "allow", true);
+	say_prefixes(policy, dice, "deny", true);
+	say_keys(policy, dice);
+	say(policy, "limits:\n");
+	say_limits(policy, dice, "unknown", loose == 0 ? 90 : 40);
+	if (chance(dice, 50))
+		say_limits(policy, dice, "allowed", 30);
+	say_limit(policy, dice, "  network", loose == 1 ? 90 : 60);
+	say_limits(policy, dice, "pool", loose == 2 ? 90 : 60);
+}
+
+/* ---- payloads ---- */
+
+struct text {
+	size_t bytes;
+	char data[TRACE_TEXT + 1];
+};
+
+static inline void add_bytes(struct text *text, const void *data, size_t bytes)
+{
+	if (bytes > TRACE_TEXT - text->bytes)
+		bytes = TRACE_TEXT - text->bytes;
+	memcpy(text->data + text->bytes, data, bytes);
+	text->bytes += bytes;
+}
+
+static inline void add_text(struct text *text, const char *words)
+{
+	add_bytes(text, words, strlen(words));
+}
+
+/* Up to a size; filler has line feeds in it and what looks like messages. */
+static inline void add_filler(struct text *text, struct dice *dice, size_t bytes)
+{
+	static const char *const lines[] = {
+		"Via: SIP/2.0/UDP 10.0.0.1\r\n",
+		"To: <sip:a@b>\r\n",
+		"x",
+		"\r\n",
+		"\n",
+		"INVITE",
+		"\nBYE\r\n",
+		"\nSIP/2.0\r\n",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		"\nSUBSCRIBER sip:a",
+		"\n INVITE sip:x\r\n",
+		"Content-Length: 0\r\n",
+	};
+
+	while (text->bytes < bytes && text->bytes < TRACE_TEXT)
+		add_text(text, ONE_OF(dice, lines));
+	if (text->bytes > bytes)
+		text->bytes = bytes;
+}
+
+static inline void add_line_ends(struct text *text, struct dice *dice, int most)
+{
+	static const char *const ends[] = {"\r\n", "\r\n", "\r\n", "\n", "\r"};
+
+	for (int count = below(dice, most); count > 0; count--)
+		add_text(text, ONE_OF(dice, ends));
+}
+
+static inline void add_request(struct text *text, struct dice *dice)
+{
+	static const char *const known[] = {
+#define X(name, number, label, class) label,
+		SIPDAM_METHODS(X)
+#undef X
+	};
+	static const char *const odd[] = {"invite",
+					  "INVITEX",
+					  "INVIT",
+					  "FOO",
+					  "X-y.z",
+					  "p1ng",
+					  "a_b+c~d`e'f%g*h!",
+					  "GET",
+					  "I",
+					  "",
+					  "RE ",
+					  "(x)",
+					  "AVERYLONGMETHODNAMETHATGOESONANDONANDON"};
+	static const char *const uris[] = {"sip:alice@example.org", "sips:bob@[2001:db8::1]:5061",
+					   "tel:+15551234", "urn:service:sos", "sip:a"};
+	static const char *const bad[] = {"s", "x:",   "http://example.org/", "1bad:x",
+					  "/", "*",    "<sip:a@b>",           " sip:a@b",
+					  "",  "\r\n", "\tsip:a@b",           "+tel:1"};
+
+	add_text(text, chance(dice, 30)   ? known[below(dice, 6)]
+		       : chance(dice, 90) ? ONE_OF(dice, known)
+					  : ONE_OF(dice, odd));
+	add_text(text, chance(dice, 98) ? " " : chance(dice, 50) ? "" : "\t");
+	add_text(text, chance(dice, 94) ? ONE_OF(dice, uris) : ONE_OF(dice, bad));
+	add_text(text, chance(dice, 95) ? " SIP/2.0\r\n" : "\r\n");
+}
+
+static inline void add_response(struct text *text, struct dice *dice)
+{
+	static const char *const odd[] = {"SIP/2.0 99",      "SIP/2.1 200 OK", "sip/2.0 200 OK",
+					  "SIP/2.0 2000 OK", "SIP/2.0 000 x",  "SIP/2.0  200",
+					  "SIP/2.0",         "SIP/2.0 ",       "SIP/2.0 2x0",
+					  "SIP/3.0 200 OK",  "SIP/2.0 700 x",  "SIP/2.0 20"};
+	char line[64];
+
+	snprintf(line, sizeof(line), "SIP/2.0 %03d Whatever\r\n", 100 + below(dice, 600));
+	add_text(text, chance(dice, 92) ? line : ONE_OF(dice, odd));
+}
+
+static inline void add_message(struct text *text, struct dice *dice)
+{
+	size_t room = TRACE_TEXT - text->bytes;
+	int body = chance(dice, 70) ? below(dice, 60) : below(dice, 1200);
+
+	if (chance(dice, 25))
+		add_response(text, dice);
+	else
+		add_request(text, dice);
+	add_filler(text, dice, text->bytes + ((size_t)body < room ? (size_t)body : room));
+	if (chance(dice, 90))
+		add_text(text, "\r\n\r\n");
+}
+
+static inline void add_random(struct text *text, struct dice *dice, int bytes)
+{
+	for (int i = 0; i < bytes; i++) {
+		__u8 byte = (__u8)dice_throw(dice);
+
+		add_bytes(text, &byte, 1);
+	}
+}
+
+static inline void add_stun(struct text *text, struct dice *dice)
+{
+	static const __u8 binding[20] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
+
+	add_bytes(text, binding, chance(dice, 90) ? 20 : below(dice, 20));
+	if (chance(dice, 20))
+		add_random(text, dice, below(dice, 40));
+	if (chance(dice, 15) && text->bytes)
+		text->data[below(dice, text->bytes < 8 ? (int)text->bytes : 8)] ^=
+			(char)(1 << below(dice, 8));
+}
+
+static inline void add_keepalive(struct text *text, struct dice *dice)
+{
+	switch (below(dice, 4)) {
+	case 0:
+		add_random(text, dice, below(dice, 6));
+		break;
+	case 1:
+		add_line_ends(text, dice, chance(dice, 80) ? 6 : 120);
+		break;
+	case 2:
+		add_bytes(text, "jaK", 4);
+		break;
+	default:
+		add_stun(text, dice);
+	}
+}
+
+static inline void add_garbage(struct text *text, struct dice *dice)
+{
+	static const char *const odd[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+					  "HTTP/1.1 200 OK\r\n\r\n",
+					  "\x16\x03\x01\x02",
+					  "hello world",
+					  "hello",
+					  "{\"a\": 1}",
+					  "INVITE",
+					  "SIP/2.0",
+					  "INVITE  sip:a"};
+
+	if (chance(dice, 50))
+		add_text(text, ONE_OF(dice, odd));
+	else
+		add_random(text, dice, below(dice, chance(dice, 90) ? 60 : 1400));
+}
+
+static inline void add_datagram(struct text *text, struct dice *dice)
+{
+	int kind = below(dice, 100);
+
+	if (chance(dice, 8))
+		add_line_ends(text, dice, chance(dice, 80) ? 5 : 40);
+	if (kind < 76)
+		add_message(text, dice);
+	else if (kind < 88)
+		add_keepalive(text, dice);
+	else
+		add_garbage(text, dice);
+}
+
+static inline void add_client_hello(struct text *text, struct dice *dice)
+{
+	static const __u8 hello[] = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3};
+
+	add_bytes(text, hello, sizeof(hello));
+	add_random(text, dice, below(dice, 600));
+}
+
+/* Messages one after the other, some of them where the search for them ends. */
+static inline void add_messages(struct text *text, struct dice *dice)
+{
+	static const char *const small[] = {"SIP/2.0 200 OK\r\n\n", "BYE sip:a\n", "\nACK a",
+					    "\nREGISTER x:"};
+	int count = chance(dice, 80) ? 1 + below(dice, 4) : 1 + below(dice, 60);
+	bool flood = chance(dice, 3);
+
+	if (chance(dice, 10))
+		add_line_ends(text, dice, 40);
+	for (int i = 0; flood && i < 300; i++)
+		add_text(text, i ? "\nACK a" : "ACK sip:a");
+	for (int i = 0; i < count; i++) {
+		if (i && chance(dice, 8))
+			add_filler(text, dice, 1516 + below(dice, 40));
+		if (i && chance(dice, 50))
+			add_text(text, "\n");
+		if (count > 8)
+			add_text(text, ONE_OF(dice, small));
+		else
+			add_message(text, dice);
+	}
+	if (chance(dice, 10))
+		add_filler(text, dice, below(dice, TRACE_TEXT));
+}
+
+static inline void add_segment(struct text *text, struct dice *dice)
+{
+	int kind = below(dice, 100);
+
+	if (kind < 65)
+		add_messages(text, dice);
+	else if (kind < 75)
+		add_filler(text, dice, below(dice, TRACE_TEXT));
+	else if (kind < 80)
+		add_client_hello(text, dice);
+	else if (kind < 85)
+		add_keepalive(text, dice);
+	else if (kind < 92)
+		add_garbage(text, dice);
+}
+
+/* ---- frames ---- */
+
+struct addresses {
+	char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
+	char chain[40];
+};
+
+static inline int pick_port(struct dice *dice, const struct chosen_ports *ports, bool tcp)
+{
+	static const int any[] = {5060, 5080, 5124, 5061, 443, 5125, 80, 16384, 40000, 0};
+	int count = tcp ? ports->tcps : ports->udps;
+
+	if (!count || chance(dice, 12))
+		return ONE_OF(dice, any);
+	if (tcp && chance(dice, 60))
+		return ports->tcp[0]; /* of clear SIP, nearly always */
+	return tcp ? ports->tcp[below(dice, count)] : ports->udp[below(dice, count)];
+}
+
+/* Extension headers, 'f' among them if the recipe is a fragment. */
+static inline void pick_chain(struct dice *dice, char chain[40], bool fragment)
+{
+	static const char letters[] = {'h', 'r', 'd', 'a', 'm'};
+	int count = chance(dice, 80) ? below(dice, 3) : below(dice, 11);
+	int place = fragment ? below(dice, count + 1) : -1, used = 0;
+
+	for (int i = 0; i <= count; i++) {
+		if (i == place)
+			chain[used++] = 'f';
+		if (i == count)
+			break;
+		chain[used++] = ONE_OF(dice, letters);
+		if (chance(dice, 40))
+			chain[used++] = (char)('0' + below(dice, 4));
+	}
+	chain[used] = '\0';
+}
+
+static inline void pick_addresses(struct dice *dice, bool storm, struct recipe *recipe,
+				  struct addresses *addresses)
+{
+	recipe->family = storm && chance(dice, 90) ? 4 : pick_family(dice);
+	pick_source(dice, recipe->family, addresses->source);
+	pick_destination(dice, recipe->family, addresses->destination);
+	if (storm && chance(dice, 95)) {
+		strcpy(addresses->source, recipe->family == 6 ? "2001:db8::1" : "10.0.0.1");
+		strcpy(addresses->destination, recipe->family == 6 ? "2001:db8:ffff::1" : "198.51.100.1");
+	}
+}
+
+static inline void pick_fragment(struct dice *dice, bool storm, struct recipe *recipe)
+{
+	recipe->identification = (__u16)(1 + (storm ? 0 : below(dice, 3)));
+	recipe->more = chance(dice, 70);
+	if (below(dice, dice->firsts) == 0)
+		recipe->more = chance(dice, 97);
+	else
+		recipe->offset = 8 * (chance(dice, 30) ? 1 + below(dice, 4) : 1 + below(dice, 8000));
+	if (!recipe->offset && chance(dice, 80))
+		recipe->datagram = 1400 + below(dice, 3000);
+}
+
+static inline void pick_tags(struct dice *dice, struct recipe *recipe)
+{
+	if (!chance(dice, 10))
+		return;
+	recipe->tags = 1 + below(dice, 5);
+	recipe->tag_type = chance(dice, 50) ? 0x88a8 : chance(dice, 5) ? 0x9100 : 0;
+}
+
+static inline void pick_tcp(struct dice *dice, struct recipe *recipe)
+{
+	recipe->tcp_options = chance(dice, 50) ? 3 : below(dice, 11);
+	recipe->flags = FLAG_PSH | FLAG_ACK;
+	if (chance(dice, 8))
+		recipe->flags = FLAG_SYN;
+	else if (chance(dice, 5))
+		recipe->flags = (__u8)(1 + below(dice, 63));
+}
+
+/* A good frame, as far as one recipe goes. */
+static inline void generate_good(struct dice *dice, const struct chosen_ports *ports, struct frame *frame)
+{
+	static const int others[] = {1, 58, 132, 50, 59, 89, 255};
+	struct addresses addresses;
+	struct text text = {.bytes = 0};
+	struct recipe recipe = {.source = addresses.source, .destination = addresses.destination};
+	bool storm = dice->storm && chance(dice, 70), fragment = storm || chance(dice, 10);
+
+	pick_addresses(dice, storm, &recipe, &addresses);
+	recipe.protocol = chance(dice, 30) ? 6 : chance(dice, 97) ? 17 : ONE_OF(dice, others);
+	recipe.port = (__u16)pick_port(dice, ports, recipe.protocol == 6);
+	recipe.options = chance(dice, 10) ? below(dice, 11) : 0;
+	recipe.padding = chance(dice, 20) ? below(dice, 30) : 0;
+	pick_tags(dice, &recipe);
+	pick_tcp(dice, &recipe);
+	if (fragment)
+		pick_fragment(dice, storm, &recipe);
+	if (recipe.family == 6 && (fragment || chance(dice, 15))) {
+		pick_chain(dice, addresses.chain, fragment || chance(dice, 10));
+		recipe.chain = addresses.chain;
+	}
+	if (recipe.protocol == 6)
+		add_segment(&text, dice);
+	else
+		add_datagram(&text, dice);
+	if (fragment && chance(dice, 40))
+		text.bytes = text.bytes ? (size_t)below(dice, (int)text.bytes) : 0;
+	if (fragment && recipe.offset && chance(dice, storm ? 60 : 40))
+		add_filler(&text, dice, (size_t)(1400 + below(dice, 1600)));
+	text.data[text.bytes] = '\0';
+	recipe.payload = text.bytes ? text.data : "";
+	recipe.payload_bytes = (int)text.bytes;
+	frame_build(frame, &recipe);
+}
+
+/* ---- frames that are wrong somewhere ---- */
+
+static inline void change_byte(struct dice *dice, struct frame *frame, size_t from, size_t bytes)
+{
+	__u8 *place;
+
+	if (from >= frame->length)
+		return;
+	if (bytes > frame->length - from)
+		bytes = frame->length - from;
+	place = &frame->data[from + (size_t)below(dice, (int)bytes)];
+	if (chance(dice, 50))
+		*place ^= (__u8)(1 << below(dice, 8));
+	else
+		*place = (__u8)dice_throw(dice);
+}
+
+/* Adds a small delta to a field of 16 bits. */
+static inline void change_length(struct dice *dice, struct frame *frame, size_t at)
+{
+	int delta = chance(dice, 80) ? below(dice, 17) - 8 : below(dice, 65536);
+
+	if (at + 2 <= frame->length)
+		put16(frame->data + at, (frame->data[at] << 8 | frame->data[at + 1]) + delta);
+}
+
+static inline void change_some_length(struct dice *dice, struct frame *frame)
+{
+	size_t ip = frame->at[LAYER_IP], transport = frame->at[LAYER_TRANSPORT];
+
+	switch (below(dice, 5)) {
+	case 0:
+		change_length(dice, frame, ip + 2); /* IPv4 total length */
+		break;
+	case 1:
+		change_length(dice, frame, ip + 4); /* IPv6 payload length */
+		break;
+	case 2:
+		change_length(dice, frame, transport + 4); /* UDP */
+		break;
+	case 3:
+		frame->data[ip] = (__u8)((frame->data[ip] & 0xf0) | below(dice, 16)); /* IPv4 header */
+		break;
+	default:
+		frame->data[transport + 12] = (__u8)(below(dice, 16) << 4); /* TCP header */
+	}
+}
+
+static inline void cut_frame(struct dice *dice, struct frame *frame)
+{
+	size_t least = chance(dice, 50) ? frame->at[LAYER_IP] : 14;
+	size_t most = chance(dice, 50) ? frame->length : frame->at[LAYER_PAYLOAD] + 12;
+
+	if (most > frame->length)
+		most = frame->length;
+	if (most > least)
+		frame->length = least + (size_t)below(dice, (int)(most - least));
+}
+
+static inline void mutate(struct dice *dice, struct frame *frame)
+{
+	int kind = below(dice, 100);
+
+	if (kind < 25)
+		change_some_length(dice, frame);
+	else if (kind < 35)
+		cut_frame(dice, frame);
+	else if (kind < 40)
+		memset(frame_add(frame, 60), below(dice, 256), 60);
+	else if (kind < 60)
+		change_byte(dice, frame, frame->at[LAYER_PAYLOAD], 24);
+	else if (kind < 90)
+		change_byte(dice, frame, 12, frame->at[LAYER_PAYLOAD] - 12);
+	else
+		change_byte(dice, frame, 0, frame->length);
+}
+
+static inline void generate_frame(struct dice *dice, const struct chosen_ports *ports, struct frame *frame)
+{
+	generate_good(dice, ports, frame);
+	if (!chance(dice, 18))
+		return;
+	for (int changes = chance(dice, 70) ? 1 : 1 + below(dice, 4); changes; changes--)
+		mutate(dice, frame);
+}
+
+/* ---- time ---- */
+
+/* Nanoseconds to the next packet: none, a little, seconds, seldom hours. */
+static inline __u64 generate_step(struct dice *dice)
+{
+	int kind = below(dice, 1000);
+	__u64 fraction = dice_throw(dice) % 1000000;
+
+	if (chance(dice, dice->still))
+		return 0;
+	if (kind < 400)
+		return fraction;
+	if (kind < 900)
+		return fraction * 100; /* to 100 ms */
+	if (kind < 998)
+		return fraction * 3000; /* to 3 s */
+	if (kind < 999)
+		return 5000000000ULL; /* the life of a fragment to the nanosecond */
+	return fraction * 10000000;   /* to 2.8 hours */
+}
+
+/* Some time; some traces begin seconds before the 44 bits of a source's time turn. */
+static inline __u64 generate_start(struct dice *dice)
+{
+	__u64 turn = 1ULL << (SIPDAM_TAT_BITS + SIPDAM_TICK_SHIFT);
+
+	if (chance(dice, 10))
+		return turn * (1 + (__u64)below(dice, 9)) - dice_throw(dice) % 20000000000ULL;
+	return dice_throw(dice) >> (4 + below(dice, 16));
+}
+
+/* A frame of which a capture holds the first bytes. */
+static inline void capture_cut(struct dice *dice, struct generated *packet, const struct frame *frame)
+{
+	__u32 held = packet->length;
+
+	if (chance(dice, 50))
+		held = 14 + (__u32)below(dice, (int)packet->length - 13);
+	else if (frame->at[LAYER_PAYLOAD] + 20 < packet->length)
+		held = (__u32)frame->at[LAYER_PAYLOAD] + (__u32)below(dice, 20);
+	if (held == packet->length)
+		return;
+	packet->wire_length = packet->length;
+	packet->length = held;
+}
+
+static inline void generate_packet(struct dice *dice, const struct chosen_ports *ports, struct frame *frame,
+				   struct generated *packet)
+{
+	generate_frame(dice, ports, frame);
+	if (frame->length > TRACE_FRAME)
+		frame->length = TRACE_FRAME;
+	packet->length = (__u32)frame->length;
+	if (chance(dice, 3))
+		capture_cut(dice, packet, frame);
+	packet->data = malloc(packet->length);
+	memcpy(packet->data, frame->data, packet->length);
+}
+
+/* Fills a trace that trace_free has emptied, or that is zero. */
+static inline void generate_trace(struct trace *trace, __u64 seed, struct frame *frame)
+{
+	struct dice dice = {.state = seed * 0x2545f4914f6cdd1dULL};
+	__u64 now;
+
+	trace->seed = seed;
+	dice.firsts = chance(&dice, 70) ? 4 : 80;
+	dice.still = 30 + below(&dice, 60);
+	dice.storm = chance(&dice, 8);
+	if (dice.storm) {
+		dice.firsts = 80;
+		dice.still = 98;
+	}
+	trace->second_from = chance(&dice, 30) ? below(&dice, TRACE_PACKETS) : TRACE_PACKETS;
+	for (int i = 0; i < 2; i++)
+		generate_policy(&trace->policy[i], &dice);
+	now = generate_start(&dice);
+	for (int i = 0; i < TRACE_PACKETS; i++) {
+		now += generate_step(&dice);
+		trace->packet[i].now = now;
+		generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
+				&trace->packet[i]);
+	}
+}
+
+static inline void trace_free(struct trace *trace)
+{
+	for (int i = 0; i < TRACE_PACKETS; i++)
+		free(trace->packet[i].data);
+	memset(trace, 0, sizeof(*trace));
+}
+
+#endif

@@ -1,0 +1,1089 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the filter should say of a packet, told a second time: sections 2 and 3 of the design as plain
+ * code, without a bound on memory, without a thought for speed, and without a line in common with bpf/.
+ * What the design leaves open is marked "left open" and follows the program. Covers the unknown and the
+ * allowed tier, which are all that this program has.
+ */
+#ifndef PROG_MODEL_H
+#define PROG_MODEL_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "settings.h"
+#include "sipdam/message.h"
+#include "sipdam/policy.h"
+#include "sipdam/reason.h"
+
+#define MODEL_SECOND 1000000000ULL
+
+#define MODEL_TAGS       4
+#define MODEL_EXTENSIONS 8
+#define MODEL_PIECE      512  /* bytes of a TCP segment that a tcp_data token pays for */
+#define MODEL_WINDOW     1536 /* bytes of a TCP segment that are searched for further messages */
+
+#define MODEL_LOOKS      22   /* left open: and how often, further on */
+#define MODEL_LINES      256  /* left open: lines in so many bytes that no messages have */
+#define MODEL_FURTHER    200  /* left open: further messages of a class that are counted */
+#define MODEL_LINE_ENDS  1536 /* leading CR and LF that are skipped */
+#define MODEL_START_LINE 64   /* bytes by which a start-line is known */
+#define MODEL_SLOTS      8    /* buckets that a source has at a time */
+
+/* Left open: a datagram's five seconds are counted in units of 16.8 ms, in 16 bits. */
+#define MODEL_FRAGMENT_UNIT  24
+#define MODEL_FRAGMENT_LIFE  (5 * MODEL_SECOND >> MODEL_FRAGMENT_UNIT)
+#define MODEL_FOLLOWERS      45
+#define MODEL_DATAGRAM_UNITS (65536 / 8)
+
+/* What either side says of a packet. */
+struct answer {
+	bool dropped;
+	__u8 reason, class, method;
+	__u16 status;
+};
+
+/* The bucket of a class. */
+struct model_slot {
+	__u8 class;    /* 0: free */
+	__u64 full_at; /* tick at which it is full again */
+};
+
+/* The buckets of a source, or the one of a network; made when it is first charged. */
+struct model_line {
+	bool network;
+	__u8 family;
+	__u8 key[16];
+	struct model_slot slot[MODEL_SLOTS];
+};
+
+struct model_datagram {
+	__u8 family, protocol;
+	__u8 source[16], destination[16];
+	__u32 identification;
+	__u16 expires; /* units */
+	int followers;
+	__u64 units; /* of eight bytes */
+	__u8 reason;
+};
+
+struct model {
+	const struct settings *settings;
+	__u64 now; /* nanoseconds */
+	struct model_line *line;
+	size_t lines, line_room;
+	__u64 pool_full_at[SIPDAM_CLASSES_MAX];
+	struct model_datagram *datagram;
+	size_t datagrams, datagram_room;
+};
+
+/* Bytes on the wire, of which a capture may hold only the first. */
+struct span {
+	const __u8 *data;
+	size_t bytes, held;
+};
+
+enum piece {
+	PIECE_WHOLE,
+	PIECE_FIRST,
+	PIECE_LATER,
+};
+
+struct model_packet {
+	bool addressed; /* the rest is known */
+	int family;     /* SIPDAM_FAMILY_* */
+	__u8 source[16], destination[16];
+	int protocol;
+	enum piece piece;
+	__u32 identification;
+	__u8 fragment_protocol; /* as the fragment names it */
+	struct span rest;       /* from the transport header to the end of the frame */
+	long room;              /* the same to the end of the IP packet; negative: it ended before */
+	bool lies;              /* a length of the IP header is impossible */
+	bool cut;               /* a first fragment that ends before its ports or its transport header do */
+	bool whole;             /* the message ends in this packet */
+	bool tcp;
+	int port_kind;       /* enum sipdam_port_kind, -1: not protected */
+	struct span payload; /* of UDP or TCP */
+	int flags;           /* TCP */
+};
+
+struct bill {
+	__u64 tokens[SIPDAM_CLASSES_MAX];
+	int looked_class; /* of a segment that is looked through: what it is without the look */
+	__u64 looked_tokens;
+};
+
+/* ---- bytes ---- */
+
+static inline bool model_has(struct span span, size_t at, size_t bytes)
+{
+	return at <= span.bytes && bytes <= span.bytes - at;
+}
+
+/* The wire has these bytes and the capture has not. */
+static inline bool model_lacks(struct span span, size_t at, size_t bytes)
+{
+	return model_has(span, at, bytes) && at + bytes > span.held;
+}
+
+static inline __u32 model_number(struct span span, size_t at, int bytes)
+{
+	__u32 value = 0;
+
+	for (int i = 0; i < bytes; i++)
+		value = value << 8 | span.data[at + i];
+	return value;
+}
+
+static inline struct span model_from(struct span span, size_t at)
+{
+	return (struct span){span.data + at, span.bytes - at, span.held > at ? span.held - at : 0};
+}
+
+static inline struct span model_cut(struct span span, size_t bytes)
+{
+	return (struct span){span.data, span.bytes < bytes ? span.bytes : bytes,
+			     span.held < bytes ? span.held : bytes};
+}
+
+static inline bool model_begins(struct span span, const char *text)
+{
+	return span.held >= strlen(text) && !memcmp(span.data, text, strlen(text));
+}
+
+/* ---- addresses ---- */
+
+static inline bool model_in_prefix(const __u8 address[16], const __u8 prefix[16], __u32 bits)
+{
+	for (__u32 bit = 0; bit < bits; bit++) {
+		if ((address[bit / 8] ^ prefix[bit / 8]) & (0x80 >> bit % 8))
+			return false;
+	}
+	return true;
+}
+
+static inline bool model_is_ipv4(const __u8 address[16])
+{
+	static const __u8 mapped[16] = {[10] = 0xff, [11] = 0xff};
+
+	return model_in_prefix(address, mapped, 96);
+}
+
+/* Left open: an IPv6 prefix that holds all of ::ffff:0:0/96 means no IPv4 address. */
+static inline bool model_listed(const struct model *model, int list, const __u8 address[16])
+{
+	const struct prefix_set *set = &model->settings->lists[list];
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (model_is_ipv4(address) && set->prefix[i].bits < 96)
+			continue;
+		if (model_in_prefix(address, set->prefix[i].address, set->prefix[i].bits))
+			return true;
+	}
+	return false;
+}
+
+/* The address with all but its first bits cleared; prefix counts in the bits of the family. */
+static inline void model_key(const struct model_packet *packet, const __u32 prefix[SIPDAM_FAMILIES],
+			     __u8 key[16])
+{
+	__u32 bits = prefix[packet->family] + (packet->family == SIPDAM_FAMILY_IPV4 ? 96 : 0);
+
+	for (__u32 bit = 0; bit < 128; bit++) {
+		__u8 mask = (__u8)(0x80 >> bit % 8);
+
+		key[bit / 8] &= (__u8)~mask;
+		if (bit < bits)
+			key[bit / 8] |= packet->source[bit / 8] & mask;
+	}
+}
+
+/* ---- step 1: headers ---- */
+
+static inline void model_map_ipv4(__u8 address[16], const __u8 *ipv4)
+{
+	memset(address, 0, 10);
+	memset(address + 10, 0xff, 2);
+	memcpy(address + 12, ipv4, 4);
+}
+
+static inline void model_pieces(struct model_packet *packet, __u32 offset, bool more)
+{
+	packet->piece = offset ? PIECE_LATER : more ? PIECE_FIRST : PIECE_WHOLE;
+}
+
+static inline int model_read_ipv4(struct model_packet *packet, struct span ip)
+{
+	size_t header, total;
+
+	if (model_lacks(ip, 0, 20))
+		return SIPDAM_REASON_TRUNCATED;
+	if (!model_has(ip, 0, 20) || ip.data[0] >> 4 != 4)
+		return SIPDAM_REASON_NOT_SIP;
+	header = (ip.data[0] & 15) * 4;
+	total = model_number(ip, 2, 2);
+	packet->family = SIPDAM_FAMILY_IPV4;
+	packet->addressed = true;
+	model_map_ipv4(packet->source, ip.data + 12);
+	model_map_ipv4(packet->destination, ip.data + 16);
+	packet->protocol = packet->fragment_protocol = ip.data[9];
+	packet->identification = model_number(ip, 4, 2);
+	model_pieces(packet, model_number(ip, 6, 2) & 0x1fff, ip.data[6] & 0x20);
+	packet->lies = header < 20 || total < header || total > ip.bytes;
+	/* Left open: the ports of a header that is too short are looked for behind the shortest one. */
+	if (header < 20)
+		header = 20;
+	packet->rest = model_has(ip, 0, header) ? model_from(ip, header) : (struct span){ip.data, 0, 0};
+	packet->room = (long)total - (long)header;
+	return SIPDAM_REASON_NONE;
+}
+
+/* Bytes of an extension header, 0 for what is none. */
+static inline size_t model_extension(int kind, struct span at)
+{
+	switch (kind) {
+	case 0:   /* hop-by-hop */
+	case 43:  /* routing */
+	case 60:  /* destination options */
+	case 135: /* mobility */
+	case 139: /* host identity */
+	case 140: /* shim6 */
+		return 8 + 8 * at.data[1];
+	case 44: /* fragment */
+		return 8;
+	case 51: /* authentication */
+		return 8 + 4 * at.data[1];
+	}
+	return 0;
+}
+
+static inline bool model_is_extension(int kind)
+{
+	static const __u8 eight[8];
+
+	return model_extension(kind, (struct span){eight, 8, 8});
+}
+
+/* Left open: of several fragment headers the last one names the datagram. */
+static inline void model_read_fragment(struct model_packet *packet, struct span at)
+{
+	__u32 field = model_number(at, 2, 2);
+
+	packet->fragment_protocol = at.data[0];
+	packet->identification = model_number(at, 4, 4);
+	if (field >> 3)
+		packet->piece = PIECE_LATER;
+	else if (field & 1)
+		packet->piece = PIECE_FIRST;
+}
+
+/* Walks to the transport header, or to a later fragment, where the chain is in the first one. */
+static inline int model_read_chain(struct model_packet *packet)
+{
+	for (int headers = 0; packet->piece != PIECE_LATER && model_is_extension(packet->protocol);
+	     headers++) {
+		long bytes;
+
+		if (headers == MODEL_EXTENSIONS)
+			return SIPDAM_REASON_MALFORMED;
+		if (model_lacks(packet->rest, 0, 8))
+			return SIPDAM_REASON_TRUNCATED;
+		if (packet->room < 8 || !model_has(packet->rest, 0, 8)) {
+			packet->cut = packet->piece == PIECE_FIRST && !packet->lies;
+			return packet->cut ? SIPDAM_REASON_NONE : SIPDAM_REASON_MALFORMED;
+		}
+		bytes = (long)model_extension(packet->protocol, packet->rest);
+		if (packet->protocol == 44)
+			model_read_fragment(packet, packet->rest);
+		packet->protocol = packet->rest.data[0];
+		packet->room -= bytes;
+		packet->rest = model_has(packet->rest, 0, (size_t)bytes)
+				       ? model_from(packet->rest, (size_t)bytes)
+				       : (struct span){packet->rest.data, 0, 0};
+	}
+	return SIPDAM_REASON_NONE;
+}
+
+static inline int model_read_ipv6(struct model_packet *packet, struct span ip)
+{
+	size_t total;
+
+	if (model_lacks(ip, 0, 40))
+		return SIPDAM_REASON_TRUNCATED;
+	if (!model_has(ip, 0, 40) || ip.data[0] >> 4 != 6)
+		return SIPDAM_REASON_NOT_SIP;
+	total = 40 + model_number(ip, 4, 2);
+	packet->family = SIPDAM_FAMILY_IPV6;
+	packet->addressed = true;
+	memcpy(packet->source, ip.data + 8, 16);
+	memcpy(packet->destination, ip.data + 24, 16);
+	packet->protocol = ip.data[6];
+	/* Left open: no host sends from ::ffff:0:0/96, where the IPv4 sources of the lists are. */
+	packet->lies = total > ip.bytes || model_is_ipv4(packet->source);
+	packet->rest = model_from(ip, 40);
+	packet->room = (long)total - 40;
+	return model_read_chain(packet);
+}
+
+static inline int model_read_ip(struct model_packet *packet, struct span frame)
+{
+	__u32 type = model_number(frame, 12, 2);
+	size_t at = 14;
+
+	for (int tags = 0; type == 0x8100 || type == 0x88a8; tags++) {
+		if (tags < MODEL_TAGS && model_lacks(frame, at, 4))
+			return SIPDAM_REASON_TRUNCATED;
+		if (tags == MODEL_TAGS || !model_has(frame, at, 4))
+			return SIPDAM_REASON_NOT_SIP;
+		type = model_number(frame, at + 2, 2);
+		at += 4;
+	}
+	if (type == 0x0800)
+		return model_read_ipv4(packet, model_from(frame, at));
+	if (type == 0x86dd)
+		return model_read_ipv6(packet, model_from(frame, at));
+	return SIPDAM_REASON_NOT_SIP;
+}
+
+static inline bool model_has_port(const struct sipdam_ports *ports, __u16 port)
+{
+	for (__u32 i = 0; i < ports->count; i++) {
+		if (ports->port[i] == port)
+			return true;
+	}
+	return false;
+}
+
+/* The kind of a protected port, or -1. */
+static inline int model_port_kind(const struct model *model, bool tcp, __u16 port)
+{
+	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++) {
+		if (tcp == (kind != SIPDAM_PORTS_UDP) &&
+		    model_has_port(&model->settings->policy.ports[kind], port))
+			return kind;
+	}
+	return -1;
+}
+
+/* A transport header that does not fit: in a first fragment the rest of it may follow. */
+static inline int model_too_short(struct model_packet *packet)
+{
+	packet->cut = packet->piece == PIECE_FIRST;
+	return packet->cut ? SIPDAM_REASON_NONE : SIPDAM_REASON_MALFORMED;
+}
+
+static inline int model_read_udp(struct model_packet *packet)
+{
+	struct span datagram = model_cut(packet->rest, (size_t)packet->room);
+	size_t length;
+
+	if (model_lacks(packet->rest, 4, 2))
+		return SIPDAM_REASON_TRUNCATED;
+	if (!model_has(datagram, 0, 8))
+		return model_too_short(packet);
+	length = model_number(datagram, 4, 2);
+	if (length < 8 || (length > datagram.bytes && packet->piece == PIECE_WHOLE))
+		return SIPDAM_REASON_MALFORMED;
+	packet->whole = length <= datagram.bytes;
+	packet->payload = model_from(model_cut(datagram, length), 8);
+	return SIPDAM_REASON_NONE;
+}
+
+static inline int model_read_tcp(struct model_packet *packet)
+{
+	struct span segment = model_cut(packet->rest, (size_t)packet->room);
+	size_t header;
+
+	if (model_lacks(packet->rest, 12, 2))
+		return SIPDAM_REASON_TRUNCATED;
+	if (!model_has(segment, 0, 20))
+		return model_too_short(packet);
+	header = (segment.data[12] >> 4) * 4;
+	if (header < 20)
+		return SIPDAM_REASON_MALFORMED;
+	if (header > segment.bytes)
+		return model_too_short(packet);
+	packet->flags = segment.data[13];
+	packet->payload = model_from(segment, header);
+	return SIPDAM_REASON_NONE;
+}
+
+/* Ports, whether they are ours, and the header that they are in. */
+static inline int model_read_transport(const struct model *model, struct model_packet *packet)
+{
+	bool has_ports = model_has(packet->rest, 0, 4);
+
+	if (packet->protocol != 6 && packet->protocol != 17)
+		return SIPDAM_REASON_NOT_SIP;
+	if (model_lacks(packet->rest, 0, 4))
+		return SIPDAM_REASON_TRUNCATED;
+	if (packet->piece == PIECE_FIRST && !packet->lies && (!has_ports || packet->room < 4)) {
+		packet->cut = true;
+		return SIPDAM_REASON_NONE;
+	}
+	if (!has_ports)
+		return SIPDAM_REASON_NOT_SIP;
+	packet->port_kind = model_port_kind(model, packet->tcp, (__u16)model_number(packet->rest, 2, 2));
+	if (packet->port_kind < 0)
+		return SIPDAM_REASON_NOT_SIP;
+	if (packet->lies || packet->room < 0)
+		return SIPDAM_REASON_MALFORMED;
+	return packet->tcp ? model_read_tcp(packet) : model_read_udp(packet);
+}
+
+/* What a later fragment is of is said by its first one alone. */
+static inline int model_read_later(const struct model_packet *packet)
+{
+	bool hidden = packet->family == SIPDAM_FAMILY_IPV6 && model_is_extension(packet->protocol);
+
+	if (packet->protocol != 6 && packet->protocol != 17 && !hidden)
+		return SIPDAM_REASON_NOT_SIP;
+	return packet->lies ? SIPDAM_REASON_MALFORMED : SIPDAM_REASON_NONE;
+}
+
+/* Step 1: NOT_SIP, MALFORMED, or NONE for a packet that goes on. */
+static inline int model_read(const struct model *model, struct span frame, struct model_packet *packet)
+{
+	int reason = model_read_ip(packet, frame);
+
+	packet->tcp = packet->protocol == 6;
+	if (reason == SIPDAM_REASON_NOT_SIP || (reason == SIPDAM_REASON_TRUNCATED && !packet->addressed))
+		return reason;
+	if (model->settings->lists[SIPDAM_LIST_ADDRESSES].count &&
+	    !model_listed(model, SIPDAM_LIST_ADDRESSES, packet->destination))
+		return SIPDAM_REASON_NOT_SIP;
+	if (reason || packet->cut)
+		return reason;
+	if (packet->piece == PIECE_LATER)
+		return model_read_later(packet);
+	return model_read_transport(model, packet);
+}
+
+/* ---- step 5: what the payload is ---- */
+
+struct message {
+	__u8 class, method;
+	__u16 status;
+	bool cut;     /* the bytes end before it is known */
+	bool missing; /* and it is the capture that ends */
+};
+
+static inline bool model_is_token(__u8 byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+	       (byte && strchr("-.!%*_+`'~", byte));
+}
+
+static inline bool model_is_letter(__u8 byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+
+static inline bool model_is_digit(__u8 byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
+/* Bytes of CR and LF at the beginning, a bounded number. */
+static inline size_t model_line_ends(struct span text)
+{
+	size_t count = 0;
+
+	while (count < text.held && count < MODEL_LINE_ENDS &&
+	       (text.data[count] == '\r' || text.data[count] == '\n'))
+		count++;
+	return count;
+}
+
+struct method_row {
+	const char *name;
+	__u8 method, class;
+};
+
+static const struct method_row model_methods[] = {
+#define X(name, number, label, class) {label, SIPDAM_METHOD_##name, SIPDAM_CLASS_##class},
+	SIPDAM_METHODS(X)
+#undef X
+};
+
+/* The row of a method by its name; extension methods share one. */
+static inline const struct method_row *model_method(struct span name)
+{
+	const struct method_row *other = NULL;
+
+	for (size_t i = 0; i < sizeof(model_methods) / sizeof(model_methods[0]); i++) {
+		const struct method_row *row = &model_methods[i];
+
+		if (row->method == SIPDAM_METHOD_OTHER)
+			other = row;
+		else if (row->method != SIPDAM_METHOD_RESPONSE && strlen(row->name) == name.held &&
+			 !memcmp(row->name, name.data, name.held))
+			return row;
+	}
+	return other;
+}
+
+/* more: the text goes on where it cannot be seen. Sets message->cut where that leaves it open. */
+static inline bool model_response(struct span line, bool more, struct message *message)
+{
+	const __u8 *digit = line.data + 8;
+
+	if (!model_begins(line, "SIP/2.0 "))
+		return false;
+	if (line.held < 12) {
+		message->cut = more;
+		return false;
+	}
+	if (!model_is_digit(digit[0]) || !model_is_digit(digit[1]) || !model_is_digit(digit[2]) ||
+	    !strchr(" \r\n", digit[3] ? digit[3] : 'x'))
+		return false;
+	message->class = SIPDAM_CLASS_RESPONSE;
+	message->method = SIPDAM_METHOD_RESPONSE;
+	message->status = (__u16)((digit[0] - '0') * 100 + (digit[1] - '0') * 10 + digit[2] - '0');
+	return true;
+}
+
+static inline bool model_is_scheme(__u8 byte)
+{
+	return model_is_letter(byte) || model_is_digit(byte) || byte == '+' || byte == '-' || byte == '.';
+}
+
+/* A Request-URI begins with a scheme and a colon, which may lie beyond what is seen. */
+static inline bool model_uri_begins(struct span uri, bool more)
+{
+	size_t scheme = 0;
+
+	while (scheme < uri.held && model_is_scheme(uri.data[scheme]))
+		scheme++;
+	if (!scheme || !model_is_letter(uri.data[0]))
+		return false;
+	return scheme == uri.held ? more : uri.data[scheme] == ':';
+}
+
+static inline bool model_request(struct span line, bool more, struct message *message)
+{
+	bool all = line.held == MODEL_START_LINE;
+	const struct method_row *row;
+	size_t name = 0;
+
+	while (name < line.held && model_is_token(line.data[name]))
+		name++;
+	if (name == line.held || (name && line.data[name] == ' ' && name + 1 == line.held)) {
+		message->cut = more && !all;
+		return false;
+	}
+	if (!name || line.data[name] != ' ' || !model_uri_begins(model_from(line, name + 1), more || all))
+		return false;
+	row = model_method(model_cut(line, name));
+	message->class = row->class;
+	message->method = row->method;
+	return true;
+}
+
+/* A start-line by its first bytes. */
+static inline bool model_start_line(struct span text, bool more, struct message *message)
+{
+	static const char version[] = "SIP/2.0 ";
+	struct span line = model_cut(text, MODEL_START_LINE);
+
+	if (model_response(line, more, message) || model_request(line, more, message))
+		return true;
+	if (more && line.held < strlen(version) && !memcmp(line.data, version, line.held))
+		message->cut = true;
+	return false;
+}
+
+static inline bool model_is_stun(struct span payload)
+{
+	return payload.bytes >= 20 && payload.held >= 8 && payload.data[0] < 0x40 &&
+	       model_number(payload, 4, 4) == 0x2112a442;
+}
+
+/* Left open: STUN is looked for behind line ends too. */
+static inline void model_classify_udp(struct span payload, bool more, struct message *message)
+{
+	size_t skipped = model_line_ends(payload);
+	struct span text = model_from(payload, skipped);
+
+	message->class = SIPDAM_CLASS_KEEPALIVE;
+	if (!more && (payload.bytes <= 4 || skipped == payload.bytes))
+		return;
+	if (model_is_stun(text))
+		return;
+	if (model_start_line(text, more || text.held < text.bytes, message))
+		return;
+	message->missing = message->cut && payload.held < payload.bytes;
+	message->class = message->missing ? SIPDAM_CLASS_NONE
+			 : message->cut   ? SIPDAM_CLASS_FRAGMENT
+					  : SIPDAM_CLASS_MALFORMED;
+}
+
+/*
+ * A start-line that follows a line feed: a known method, one space and the beginning of a Request-URI.
+ * Left open: it is looked for where sixteen bytes follow the line feed. 0: none.
+ */
+static inline int model_further(struct span line)
+{
+	for (size_t i = 0; i < sizeof(model_methods) / sizeof(model_methods[0]); i++) {
+		const struct method_row *row = &model_methods[i];
+		size_t bytes = strlen(row->name);
+
+		if (row->method == SIPDAM_METHOD_RESPONSE || row->method == SIPDAM_METHOD_OTHER ||
+		    line.held < 16)
+			continue;
+		if (model_begins(line, row->name) && line.data[bytes] == ' ' &&
+		    model_is_letter(line.data[bytes + 1]))
+			return row->class;
+	}
+	return line.held >= 16 && model_begins(line, "SIP/2.0 ") ? SIPDAM_CLASS_RESPONSE : 0;
+}
+
+static inline bool model_folds_to(const __u8 *data, const char *text)
+{
+	for (; *text; data++, text++) {
+		if ((*data | 0x20) != (*text | 0x20))
+			return false;
+	}
+	return true;
+}
+
+/* Does the line that ends at the line feed at `end` end in SIP/2.0, in capitals or not? */
+static inline bool model_ends_in_version(struct span text, size_t end)
+{
+	return (end >= 7 && model_folds_to(text.data + end - 7, "SIP/2.0")) ||
+	       (end >= 8 && model_folds_to(text.data + end - 8, "SIP/2.0\r"));
+}
+
+static inline void model_count(struct bill *bill, int class)
+{
+	if (bill->tokens[class] < MODEL_FURTHER)
+		bill->tokens[class]++;
+}
+
+/*
+ * Messages that begin in a segment beside the one that it begins with (begun): start-lines after a line feed,
+ * and lines that end in SIP/2.0 without having been seen to begin, as INVITEs. In pieces of MODEL_WINDOW; one
+ * of more lines than messages have counts as full of INVITEs.
+ */
+static inline void model_look(struct span text, bool begun, struct bill *bill)
+{
+	int lines = 0;
+
+	for (size_t at = 0; at < text.held && at < MODEL_LOOKS * MODEL_WINDOW; at++) {
+		if (at % MODEL_WINDOW == 0)
+			lines = 0;
+		if (text.data[at] == '\n') {
+			int class = model_further(model_from(text, at + 1));
+
+			lines++;
+			if (!begun && model_ends_in_version(text, at))
+				model_count(bill, SIPDAM_CLASS_INVITE);
+			if (class)
+				model_count(bill, class);
+			begun = class;
+		}
+		if ((at % 8 == 7 || at + 1 == text.held) && lines > MODEL_LINES) {
+			memset(bill, 0, sizeof(*bill));
+			bill->tokens[SIPDAM_CLASS_INVITE] = MODEL_FURTHER;
+			return;
+		}
+	}
+}
+
+static inline __u64 model_pieces_of(size_t bytes)
+{
+	return (bytes + MODEL_PIECE - 1) / MODEL_PIECE;
+}
+
+static inline void model_classify_segment(const struct model_packet *packet, struct message *message,
+					  struct bill *bill)
+{
+	struct span payload = packet->payload;
+	struct span text = model_from(payload, model_line_ends(payload));
+	__u64 pieces = model_pieces_of(payload.bytes);
+
+	bool clear = packet->port_kind == SIPDAM_PORTS_TCP;
+	bool short_of_bytes = payload.held < payload.bytes;
+
+	if ((packet->flags & 0x12) == 0x02) {
+		if (clear && payload.bytes >= 8)
+			model_look(payload, false, bill);
+		message->class = SIPDAM_CLASS_TCP_SYN;
+		bill->tokens[SIPDAM_CLASS_TCP_SYN] = 1;
+		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces;
+		return;
+	}
+	if (clear && model_start_line(text, true, message)) {
+		if (payload.bytes >= 8)
+			model_look(text, true, bill);
+		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces - 1;
+		bill->tokens[message->class]++;
+		message->missing = short_of_bytes; /* others cannot be counted */
+		return;
+	}
+	message->missing = clear && short_of_bytes;
+	if (message->cut && message->missing)
+		return;
+	if (clear && payload.bytes >= 8)
+		model_look(payload, false, bill);
+	bill->tokens[SIPDAM_CLASS_TCP_DATA] = payload.bytes ? pieces : 1;
+	message->class = SIPDAM_CLASS_TCP_DATA;
+}
+
+static inline void model_classify_tcp(const struct model_packet *packet, struct message *message,
+				      struct bill *bill)
+{
+	model_classify_segment(packet, message, bill);
+	if (packet->port_kind != SIPDAM_PORTS_TCP || !packet->payload.bytes)
+		return;
+	bill->looked_class = message->class;
+	bill->looked_tokens =
+		message->class == SIPDAM_CLASS_TCP_DATA ? model_pieces_of(packet->payload.bytes) : 1;
+}
+
+static inline void model_classify(const struct model_packet *packet, struct message *message,
+				  struct bill *bill)
+{
+	memset(message, 0, sizeof(*message));
+	memset(bill, 0, sizeof(*bill));
+	if (packet->cut || packet->piece == PIECE_LATER) {
+		message->class = SIPDAM_CLASS_FRAGMENT;
+		bill->tokens[SIPDAM_CLASS_FRAGMENT] = 1;
+		return;
+	}
+	if (packet->tcp) {
+		model_classify_tcp(packet, message, bill);
+		return;
+	}
+	model_classify_udp(packet->payload, packet->piece == PIECE_FIRST && !packet->whole, message);
+	bill->tokens[message->class] = 1;
+}
+
+/* ---- steps 6 and 7: who pays ---- */
+
+static inline __u64 model_tick(const struct model *model)
+{
+	return model->now >> SIPDAM_TICK_SHIFT;
+}
+
+static inline __u64 model_interval(const struct sipdam_limit *limit)
+{
+	return limit->rate ? SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / limit->rate : 0;
+}
+
+/*
+ * Whether a bucket that is full again at full_at has that many tokens. *after: full_at without them, or of a
+ * refusal: a debt of a deeper bucket is brought back to this one's depth.
+ */
+static inline bool model_conforms(const struct sipdam_limit *limit, __u64 now, __u64 full_at, __u64 tokens,
+				  __u64 *after)
+{
+	__u64 interval = model_interval(limit), depth = interval * limit->burst;
+	__u64 ahead = full_at > now ? full_at - now : 0, cost = tokens * interval;
+
+	*after = full_at;
+	if (limit->unlimited || !tokens)
+		return true;
+	if (ahead > depth)
+		ahead = depth;
+	*after = now + ahead;
+	if (cost > depth)
+		cost = depth;
+	if (!limit->rate || ahead + cost > depth)
+		return false;
+	*after = now + ahead + cost;
+	return true;
+}
+
+static inline struct model_line *model_line(struct model *model, const struct model_packet *packet,
+					    const __u32 prefix[SIPDAM_FAMILIES], bool network)
+{
+	struct model_line wanted = {.network = network, .family = (__u8)packet->family};
+
+	model_key(packet, prefix, wanted.key);
+	for (size_t i = 0; i < model->lines; i++) {
+		struct model_line *line = &model->line[i];
+
+		if (line->network == network && line->family == wanted.family &&
+		    !memcmp(line->key, wanted.key, 16))
+			return line;
+	}
+	if (model->lines == model->line_room) {
+		model->line_room = model->line_room * 2 + 64;
+		model->line = realloc(model->line, model->line_room * sizeof(wanted));
+	}
+	model->line[model->lines] = wanted;
+	return &model->line[model->lines++];
+}
+
+/* What a bucket lacks to be full, ticks. Further ahead than any bucket of the policy is deep: nothing. */
+static inline __u64 model_debt(const struct model *model, const struct model_slot *slot)
+{
+	__u64 now = model_tick(model), debt = slot->full_at > now ? slot->full_at - now : 0;
+
+	return debt > model->settings->policy.horizon ? 0 : debt;
+}
+
+/*
+ * The bucket of a class, or, where the source has none of that class, the one that has to make room: that
+ * with the least debt, the first of equals. The new one takes its debt over.
+ */
+static inline struct model_slot *model_slot(const struct model *model, struct model_line *line, __u8 class)
+{
+	struct model_slot *least = &line->slot[0];
+
+	for (int i = 0; i < MODEL_SLOTS; i++) {
+		if (line->slot[i].class == class)
+			return &line->slot[i];
+	}
+	for (int i = 1; i < MODEL_SLOTS; i++) {
+		if (model_debt(model, &line->slot[i]) < model_debt(model, least))
+			least = &line->slot[i];
+	}
+	return least;
+}
+
+static inline bool model_charge_line(struct model *model, struct model_line *line,
+				     const struct sipdam_limit *limit, __u8 class, __u64 tokens, bool take)
+{
+	struct model_slot *slot = model_slot(model, line, class);
+	__u64 now = model_tick(model), after;
+	bool conforms;
+
+	if (!tokens || limit->unlimited)
+		return true;
+	conforms = model_conforms(limit, now, now + model_debt(model, slot), tokens, &after);
+	if ((conforms && take) || (!conforms && slot->class == class))
+		*slot = (struct model_slot){class, after};
+	return conforms;
+}
+
+/* All or none. */
+static inline bool model_charge_source(struct model *model, const struct model_packet *packet, int tier,
+				       const struct bill *bill)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_line *line = model_line(model, packet, policy->source_prefix, false);
+
+	/* Left open: a source that cannot pay what is known of a segment is refused before it is looked
+	 * through. */
+	if (!model_charge_line(model, line, &policy->limits[tier][bill->looked_class],
+			       (__u8)bill->looked_class, bill->looked_tokens, false))
+		return false;
+	for (int take = 0; take < 2; take++) {
+		for (__u8 class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
+			const struct sipdam_limit *limit = &policy->limits[tier][class];
+
+			/* Left open: more messages of a class than two bursts in one segment never pass. */
+			if (class <= SIPDAM_CLASS_RESPONSE && !limit->unlimited &&
+			    bill->tokens[class] > 2 * (__u64)limit->burst)
+				return false;
+			if (!model_charge_line(model, line, limit, class, bill->tokens[class], take))
+				return false;
+		}
+	}
+	return true;
+}
+
+static inline bool model_charge_network(struct model *model, const struct model_packet *packet,
+					const struct bill *bill)
+{
+	static const bool charged[SIPDAM_CLASSES_MAX] = {
+#define X(name, number, label, network) [number] = network,
+		SIPDAM_CLASSES(X)
+#undef X
+	};
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_line *line = model_line(model, packet, policy->network_prefix, true);
+	__u64 tokens = 0;
+
+	for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++)
+		tokens += charged[class] ? bill->tokens[class] : 0;
+	return model_charge_line(model, line, &policy->network, 1, tokens, true);
+}
+
+/* All or none. */
+static inline bool model_charge_pools(struct model *model, const struct bill *bill)
+{
+	for (int take = 0; take < 2; take++) {
+		for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
+			const struct sipdam_limit *limit = &model->settings->policy.pool[class];
+			__u64 *full_at = &model->pool_full_at[class], after;
+			bool conforms = model_conforms(limit, model_tick(model), *full_at,
+						       bill->tokens[class], &after);
+
+			if (take || !conforms)
+				*full_at = after;
+			if (!conforms)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Steps 6 to 8. */
+static inline int model_charge(struct model *model, const struct model_packet *packet,
+			       const struct bill *bill)
+{
+	bool allowed = model_listed(model, SIPDAM_LIST_ALLOW, packet->source);
+
+	if (!model_charge_source(model, packet, allowed ? SIPDAM_TIER_ALLOWED : SIPDAM_TIER_UNKNOWN, bill))
+		return SIPDAM_REASON_SOURCE_RATE;
+	if (allowed)
+		return SIPDAM_REASON_ALLOWED;
+	if (!model_charge_network(model, packet, bill))
+		return SIPDAM_REASON_NETWORK_RATE;
+	if (!model_charge_pools(model, bill))
+		return SIPDAM_REASON_POOL_RATE;
+	return SIPDAM_REASON_WITHIN_LIMITS;
+}
+
+/* ---- step 4: fragments ---- */
+
+static inline struct model_datagram *model_datagram(struct model *model, const struct model_packet *packet)
+{
+	for (size_t i = 0; i < model->datagrams; i++) {
+		struct model_datagram *datagram = &model->datagram[i];
+
+		if (datagram->family == packet->family && datagram->protocol == packet->fragment_protocol &&
+		    datagram->identification == packet->identification &&
+		    !memcmp(datagram->source, packet->source, 16) &&
+		    !memcmp(datagram->destination, packet->destination, 16))
+			return datagram;
+	}
+	return NULL;
+}
+
+static inline struct model_datagram *model_new_datagram(struct model *model,
+							const struct model_packet *packet)
+{
+	struct model_datagram *datagram;
+
+	if (model->datagrams == model->datagram_room) {
+		model->datagram_room = model->datagram_room * 2 + 64;
+		model->datagram = realloc(model->datagram, model->datagram_room * sizeof(*datagram));
+	}
+	datagram = &model->datagram[model->datagrams++];
+	*datagram = (struct model_datagram){.family = (__u8)packet->family,
+					    .protocol = packet->fragment_protocol,
+					    .identification = packet->identification};
+	memcpy(datagram->source, packet->source, 16);
+	memcpy(datagram->destination, packet->destination, 16);
+	return datagram;
+}
+
+/* Bytes of the datagram in this fragment, in units of eight. */
+static inline __u64 model_units(const struct model_packet *packet)
+{
+	return packet->room > 0 ? ((__u64)packet->room + 7) / 8 : 0;
+}
+
+static inline void model_remember(struct model *model, const struct model_packet *packet, int reason)
+{
+	struct model_datagram *datagram = model_datagram(model, packet);
+
+	if (!datagram)
+		datagram = model_new_datagram(model, packet);
+	datagram->expires = (__u16)((model->now >> MODEL_FRAGMENT_UNIT) + MODEL_FRAGMENT_LIFE);
+	datagram->followers = 0;
+	datagram->units = model_units(packet);
+	datagram->reason = (__u8)reason;
+}
+
+/* The verdict of the first fragment, or NONE. */
+static inline int model_follow(struct model *model, const struct model_packet *packet)
+{
+	struct model_datagram *datagram = model_datagram(model, packet);
+	__u16 left;
+
+	if (!datagram)
+		return SIPDAM_REASON_NONE;
+	left = (__u16)(datagram->expires - (model->now >> MODEL_FRAGMENT_UNIT));
+	if (!left || left > MODEL_FRAGMENT_LIFE || datagram->followers == MODEL_FOLLOWERS ||
+	    datagram->units + model_units(packet) > MODEL_DATAGRAM_UNITS)
+		return SIPDAM_REASON_NONE;
+	datagram->followers++;
+	datagram->units += model_units(packet);
+	return datagram->reason;
+}
+
+/* ---- the whole way ---- */
+
+/* Steps 2 to 8. inherited: what the first fragment's verdict was, NONE for all other packets. */
+static inline int model_judge(struct model *model, const struct model_packet *packet, int inherited,
+			      struct message *message)
+{
+	bool allowed = model_listed(model, SIPDAM_LIST_ALLOW, packet->source);
+	struct bill bill;
+	int reason;
+
+	model_classify(packet, message, &bill);
+	if (!allowed && model_listed(model, SIPDAM_LIST_DENY, packet->source))
+		return SIPDAM_REASON_DENIED;
+	if (inherited)
+		return inherited;
+	if (message->missing)
+		return SIPDAM_REASON_TRUNCATED;
+	reason = model_charge(model, packet, &bill);
+	if (reason == SIPDAM_REASON_SOURCE_RATE && message->class == SIPDAM_CLASS_FRAGMENT)
+		return SIPDAM_REASON_FRAGMENT;
+	return reason;
+}
+
+static inline bool model_is_drop(int reason)
+{
+	static const bool drops[SIPDAM_REASONS_MAX] = {
+#define X(name, number, label, verdict, sentence) [number] = SIPDAM_VERDICT_##verdict == SIPDAM_VERDICT_DROP,
+		SIPDAM_REASONS(X)
+#undef X
+	};
+
+	return drops[reason];
+}
+
+static inline bool model_drops(const struct model *model, int reason)
+{
+	return model_is_drop(reason) && !model->settings->policy.monitor;
+}
+
+static inline struct answer model_run(struct model *model, struct span frame)
+{
+	struct model_packet packet = {0};
+	struct message message = {0};
+	int inherited = SIPDAM_REASON_NONE;
+	int reason = model_read(model, frame, &packet);
+
+	if (reason == SIPDAM_REASON_MALFORMED)
+		message.class = SIPDAM_CLASS_MALFORMED;
+	if (!reason && packet.piece == PIECE_LATER)
+		inherited = model_follow(model, &packet);
+	/* Left open: followers of a TCP segment that passed pay as orphans, for messages hide in them. */
+	if (inherited != SIPDAM_REASON_NOT_SIP && packet.protocol == IPPROTO_TCP && !model_is_drop(inherited))
+		inherited = SIPDAM_REASON_NONE;
+	/* Left open: what is not for us is not, though its source be denied. */
+	if (inherited == SIPDAM_REASON_NOT_SIP)
+		reason = inherited;
+	if (!reason)
+		reason = model_judge(model, &packet, inherited, &message);
+	if (packet.piece == PIECE_FIRST)
+		model_remember(model, &packet, reason);
+	return (struct answer){model_drops(model, reason), (__u8)reason, message.class, message.method,
+			       message.status};
+}
+
+static inline void model_clear(struct model *model)
+{
+	model->lines = model->datagrams = 0;
+	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
+}
+
+static inline void model_free(struct model *model)
+{
+	free(model->line);
+	free(model->datagram);
+	memset(model, 0, sizeof(*model));
+}
+
+#endif
