@@ -106,8 +106,9 @@ static __u32 map_id(int fd)
 }
 
 /*
- * Does this entry program jump through the array that is pinned now? One whose pins are gone (another
- * bpffs since) jumps into nothing for ever and lets everything pass.
+ * Does this entry program jump through the array that is pinned now, and is a filter in it? One whose pins
+ * are gone (another bpffs since) jumps into nothing for ever, one whose attach was killed until the next; both
+ * let everything pass.
  */
 static bool is_alive(int program)
 {
@@ -115,9 +116,10 @@ static bool is_alive(int program)
 	_cleanup_close_ int array = pins_open(FILTER_ARRAY_PIN, true, &ignored);
 	__u32 maps[4] = {};
 	struct bpf_prog_info info = {.nr_map_ids = 4, .map_ids = (unsigned long)maps};
-	__u32 length = sizeof(info), id;
+	__u32 length = sizeof(info), zero = 0, filter, id;
 
-	if (array < 0 || bpf_obj_get_info_by_fd(program, &info, &length))
+	if (array < 0 || bpf_map_lookup_elem(array, &zero, &filter) ||
+	    bpf_obj_get_info_by_fd(program, &info, &length))
 		return false;
 	id = map_id(array);
 	for (__u32 i = 0; i < info.nr_map_ids && i < 4; i++)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Sends a flood of SIP requests as raw frames, for tests and the demo. It runs on virtual Ethernet
- * pairs only, for at most ten minutes: no tool for any network that carries somebody's calls.
- * One JSON line at the end: {"sent":N,"refused":N,"seconds":S,"rate":R,"first":ns,"last":ns}.
+ * Sends a flood of SIP requests, or of what else hits a SIP port, as raw frames, for tests and the demo. It
+ * runs on virtual Ethernet pairs only, for at most ten minutes: no tool for any network that carries
+ * somebody's calls. One JSON line at the end, whose seconds have all packets between them and whose
+ * least_seconds lie between the first packets and the last ones, whatever the CPU did meanwhile:
+ * {"sent":N,"refused":N,"seconds":S,"least_seconds":S,"rate":R,"first":ns,"last":ns}.
  */
 #include "lab.h"
 
@@ -13,6 +15,7 @@
 #include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,20 +24,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCH       60   /* frames in hand; a multiple of 1, 2 and 3 methods */
-#define FRAME_MAX   9216 /* a jumbo frame with its tag */
-#define FIELDS_MAX  16   /* places in a request that differ from packet to packet */
-#define SECONDS_MAX 600
-#define COUNT_MAX   1000000000000ULL
-#define LAG_MAX     (10 * LAB_MILLISECOND) /* what the clock may run ahead before the lag is given up */
-#define NAP         50000                  /* nanoseconds between looks at the clock */
+#define BATCH           60   /* frames in hand; a multiple of 1, 2 and 3 methods */
+#define FRAME_MAX       9216 /* a jumbo frame with its tag */
+#define FIELDS_MAX      16   /* places in a request that differ from packet to packet */
+#define SECONDS_MAX     600
+#define COUNT_MAX       1000000000000ULL
+#define FRAGMENT_OFFSET 1480                   /* bytes: behind a first fragment of a full frame */
+#define LAG_MAX         (10 * LAB_MILLISECOND) /* what the clock may run ahead before the lag is given up */
+#define NAP             50000                  /* nanoseconds between looks at the clock */
 
 /* Stand-ins in a request's text: sixteen digits that differ in each packet, eight that name its source. */
 #define SERIAL "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"
 #define SOURCE "\2\2\2\2\2\2\2\2"
 
-enum { METHOD_INVITE, METHOD_REGISTER, METHOD_OPTIONS, METHODS };
-static const char *const method_names[METHODS] = {"INVITE", "REGISTER", "OPTIONS"};
+/* Beside requests: the opening of a TCP connection, and the last fragment of an INVITE that had a first. */
+enum { METHOD_INVITE, METHOD_REGISTER, METHOD_OPTIONS, METHOD_SYN, METHOD_FRAGMENT, METHODS };
+static const char *const method_names[METHODS] = {"INVITE", "REGISTER", "OPTIONS", "SYN", "FRAGMENT"};
 
 struct options {
 	const char *interface;
@@ -50,15 +55,15 @@ struct options {
 struct field {
 	size_t at;   /* offset in the frame */
 	__u8 digits; /* 16: serial, 8: source */
-	__u8 odd;    /* 1: an odd offset from the UDP header, for the checksum */
+	__u8 odd;    /* 1: an odd offset from the transport header, for the checksum */
 };
 
 /* A frame with everything but its source, serial and checksums. */
 struct template
 {
 	__u8 frame[FRAME_MAX];
-	size_t length, ip_at, udp_at;
-	__u32 ip_sum, udp_sum; /* of all that stays the same, not folded */
+	size_t length, ip_at, transport_at, check_at;
+	__u32 ip_sum, transport_sum; /* of all that stays the same, not folded */
 	struct field field[FIELDS_MAX];
 	unsigned int fields;
 };
@@ -76,7 +81,9 @@ struct flood {
 	struct iovec vector[BATCH];
 	struct mmsghdr message[BATCH];
 	__u64 serial; /* packets made */
-	__u64 sent, refused, first, last;
+	__u64 sent, refused;
+	__u64 first, last;              /* nanoseconds: before the first packet, after the last */
+	__u64 after_first, before_last; /* likewise of the first packets at once, and the last */
 };
 
 enum { OPTION_SOURCE_BASE = 256, OPTION_SOURCE_PORT, OPTION_STRIDE, OPTION_RANDOM, OPTION_SIZE, OPTION_VLAN };
@@ -86,7 +93,9 @@ static const struct argp_option flood_options[] = {
 	{"destination", 'd', "ADDRESS", 0, "Address of the SIP server", 0},
 	{"destination-mac", 'm', "MAC", 0, "Its Ethernet address", 0},
 	{"port", 'p', "PORT", 0, "Its port (5060)", 0},
-	{"method", 'M', "LIST", 0, "INVITE, REGISTER, OPTIONS, several with commas, or mix for all (INVITE)",
+	{"method", 'M', "LIST", 0,
+	 "INVITE, REGISTER, OPTIONS, mix for these three, SYN, FRAGMENT (alone, a last one); several with "
+	 "commas (INVITE)",
 	 0},
 	{"sources", 'n', "N", 0, "Number of sources, from the base upwards (1)", 0},
 	{"source-base", OPTION_SOURCE_BASE, "ADDRESS", 0, "First source; with --random a prefix", 0},
@@ -126,8 +135,10 @@ static void parse_methods(struct argp_state *state, const char *text, struct opt
 		for (method = 0; method < METHODS && strcmp(name, method_names[method]); method++)
 			;
 		if (method == METHODS || options->methods == METHODS)
-			argp_error(state, "--method '%s': INVITE, REGISTER, OPTIONS or mix was expected",
-				   name);
+			argp_error(
+				state,
+				"--method '%s': INVITE, REGISTER, OPTIONS, mix, SYN or FRAGMENT was expected",
+				name);
 		else
 			options->method[options->methods++] = method;
 	}
@@ -214,8 +225,9 @@ static int write_request(int method, const char *host, size_t size, char *text, 
 	static const char sdp[] =
 		"v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n"
 		"m=audio 40000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n";
-	const char *name = method_names[method], *user = method == METHOD_INVITE ? "1000@" : "";
-	const char *body = method == METHOD_INVITE ? sdp : "";
+	bool invite = method == METHOD_INVITE || method == METHOD_FRAGMENT;
+	const char *name = method_names[invite ? METHOD_INVITE : method], *user = invite ? "1000@" : "";
+	const char *body = invite ? sdp : "";
 	static char filler[FRAME_MAX];
 	int pad = 0, length = 0, attempt;
 
@@ -234,8 +246,8 @@ static int write_request(int method, const char *host, size_t size, char *text, 
 				  "User-Agent: sipdam lab\r\n"
 				  "%s%.*s%s"
 				  "%sContent-Length: %zu\r\n\r\n%s",
-				  name, user, host, method == METHOD_INVITE ? "1000" : "u" SOURCE, name,
-				  pad ? "X-Pad: " : "", pad, filler, pad ? "\r\n" : "",
+				  name, user, host, invite ? "1000" : "u" SOURCE, name, pad ? "X-Pad: " : "",
+				  pad, filler, pad ? "\r\n" : "",
 				  *body ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
 		if (!size || (size_t)length == size)
 			return length;
@@ -263,9 +275,9 @@ static __u16 fold(__u32 sum)
 }
 
 /* Finds the stand-ins of a request and clears them, so that they add nothing to the sums. 0 or -E2BIG. */
-static int find_fields(struct template *template)
+static int find_fields(struct template *template, size_t text_at)
 {
-	size_t at = template->udp_at + sizeof(struct udphdr);
+	size_t at = text_at;
 	__u8 mark, digits;
 
 	while (at < template->length) {
@@ -278,7 +290,7 @@ static int find_fields(struct template *template)
 			return -E2BIG;
 		digits = mark == 1 ? 16 : 8;
 		template->field[template->fields++] =
-			(struct field){.at = at, .digits = digits, .odd = (at - template->udp_at) & 1};
+			(struct field){.at = at, .digits = digits, .odd = (at - template->transport_at) & 1};
 		memset(template->frame + at, 0, digits);
 		at += digits;
 	}
@@ -301,22 +313,57 @@ static size_t write_ethernet(const struct options *options, const __u8 *own_mac,
 	return at + sizeof(type);
 }
 
-/* Writes the IP header for a datagram of this length, without source and checksum. Returns its own length. */
-static size_t write_ip(const struct options *options, size_t datagram, __u8 *at)
+static __u8 protocol_of(int method)
 {
-	struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP};
-	struct ip6_hdr ip6 = {.ip6_flow = htonl(6u << 28), .ip6_nxt = IPPROTO_UDP, .ip6_hlim = 64};
+	return method == METHOD_SYN ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/*
+ * Writes the IP header for a datagram of this length, without source and checksum, and the fragment
+ * header of IPv6 where one is due. Returns their length.
+ */
+static size_t write_ip(const struct options *options, int method, size_t datagram, __u8 *at)
+{
+	struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = protocol_of(method)};
+	struct ip6_hdr ip6 = {.ip6_flow = htonl(6u << 28), .ip6_nxt = ip.protocol, .ip6_hlim = 64};
+	struct ip6_frag fragment = {.ip6f_nxt = ip.protocol, .ip6f_offlg = htons(FRAGMENT_OFFSET)};
+	size_t added = method == METHOD_FRAGMENT ? sizeof(fragment) : 0;
 
 	if (options->destination.family == AF_INET) {
 		ip.tot_len = htons((__u16)(sizeof(ip) + datagram));
+		ip.frag_off = method == METHOD_FRAGMENT ? htons(FRAGMENT_OFFSET / 8) : 0;
 		memcpy(&ip.daddr, options->destination.bytes, sizeof(ip.daddr));
 		memcpy(at, &ip, sizeof(ip));
 		return sizeof(ip);
 	}
-	ip6.ip6_plen = htons((__u16)datagram);
+	ip6.ip6_nxt = added ? IPPROTO_FRAGMENT : ip.protocol;
+	ip6.ip6_plen = htons((__u16)(added + datagram));
 	memcpy(&ip6.ip6_dst, options->destination.bytes, sizeof(ip6.ip6_dst));
 	memcpy(at, &ip6, sizeof(ip6));
-	return sizeof(ip6);
+	memcpy(at + sizeof(ip6), &fragment, added);
+	return sizeof(ip6) + added;
+}
+
+/* Writes the header before a text of this length, without checksum, whose place it names. Its length. */
+static size_t write_transport(const struct options *options, int method, size_t length, __u8 *at,
+			      size_t *check)
+{
+	struct udphdr udp = {.source = htons(options->source_port), .dest = htons(options->port)};
+	struct tcphdr tcp = {.source = udp.source,
+			     .dest = udp.dest,
+			     .doff = sizeof(tcp) / 4,
+			     .syn = 1,
+			     .window = htons(64240)};
+
+	if (method == METHOD_SYN) {
+		*check = offsetof(struct tcphdr, check);
+		memcpy(at, &tcp, sizeof(tcp));
+		return sizeof(tcp);
+	}
+	*check = offsetof(struct udphdr, check);
+	udp.len = htons((__u16)(sizeof(udp) + length));
+	memcpy(at, &udp, sizeof(udp));
+	return sizeof(udp);
 }
 
 /* 0, -EINVAL if the request does not fit the size asked for, or -E2BIG. */
@@ -325,30 +372,33 @@ static int make_template(const struct options *options, int method, const __u8 *
 {
 	static char text[FRAME_MAX];
 	char host[LAB_URI_HOST];
-	struct udphdr udp = {.source = htons(options->source_port), .dest = htons(options->port)};
-	size_t address = options->destination.family == AF_INET ? 4 : 16;
-	int length;
+	size_t address = options->destination.family == AF_INET ? 4 : 16, header, datagram, check;
+	__u8 headers[sizeof(struct tcphdr)];
+	int length = 0;
 
 	lab_uri_host(&options->destination, host);
-	length = write_request(method, host, options->size, text, sizeof(text));
+	if (method != METHOD_SYN)
+		length = write_request(method, host, options->size, text, sizeof(text));
 	if (length < 0)
 		return length;
-	udp.len = htons((__u16)(sizeof(udp) + (size_t)length));
+	header = write_transport(options, method, (size_t)length, headers, &check);
+	datagram = header + (size_t)length;
 	template->ip_at = write_ethernet(options, own_mac, template->frame);
-	template->udp_at = template->ip_at +
-			   write_ip(options, sizeof(udp) + (size_t)length, template->frame + template->ip_at);
-	template->length = template->udp_at + sizeof(udp) + (size_t)length;
+	template->transport_at =
+		template->ip_at + write_ip(options, method, datagram, template->frame + template->ip_at);
+	template->check_at = template->transport_at + check;
+	template->length = template->transport_at + datagram;
 	if (template->length > FRAME_MAX)
 		return -E2BIG;
-	memcpy(template->frame + template->udp_at, &udp, sizeof(udp));
-	memcpy(template->frame + template->udp_at + sizeof(udp), text, (size_t)length);
-	if (find_fields(template))
+	memcpy(template->frame + template->transport_at, headers, header);
+	memcpy(template->frame + template->transport_at + header, text, (size_t)length);
+	if (find_fields(template, template->transport_at + header))
 		return -E2BIG;
 	template->ip_sum = sum_bytes(0, template->frame + template->ip_at, sizeof(struct iphdr));
-	template->udp_sum = sum_bytes(IPPROTO_UDP + (__u32)sizeof(udp) + (__u32)length,
-				      options->destination.bytes, address);
-	template->udp_sum = sum_bytes(template->udp_sum, template->frame + template->udp_at,
-				      template->length - template->udp_at);
+	template->transport_sum =
+		sum_bytes(protocol_of(method) + (__u32)datagram, options->destination.bytes, address);
+	template->transport_sum =
+		sum_bytes(template->transport_sum, template->frame + template->transport_at, datagram);
 	return 0;
 }
 
@@ -396,7 +446,7 @@ static void renew(const struct options *options, struct slot *slot, __u64 serial
 	const struct template *template = slot->template;
 	bool ipv4 = options->source.family == AF_INET;
 	size_t address = ipv4 ? 4 : 16;
-	__u8 *ip = slot->frame + template->ip_at, *udp = slot->frame + template->udp_at, *at;
+	__u8 *ip = slot->frame + template->ip_at, *at;
 	__u8 source[16], *last = source + address - 4;
 	__u32 source_sum, sum, odd = 0;
 	__u64 number = lab_mix(serial ^ lab_mix(options->seed));
@@ -407,7 +457,7 @@ static void renew(const struct options *options, struct slot *slot, __u64 serial
 	choose_source(options, serial, source);
 	name = (__u64)last[0] << 24 | (__u64)last[1] << 16 | (__u64)last[2] << 8 | last[3];
 	source_sum = sum_bytes(0, source, address);
-	sum = template->udp_sum + source_sum;
+	sum = template->transport_sum + source_sum;
 	for (field = template->field; field < template->field + template->fields; field++) {
 		at = slot->frame + field->at;
 		write_digits(field->digits == 16 ? number : name, field->digits, at);
@@ -418,7 +468,7 @@ static void renew(const struct options *options, struct slot *slot, __u64 serial
 	}
 	/* bytes at an odd offset weigh as their sum with its bytes swapped (RFC 1071) */
 	check = (__u16)~fold(sum + __builtin_bswap16(fold(odd)));
-	put16(udp + offsetof(struct udphdr, check), check ? check : 0xffff); /* 0 would say: no checksum */
+	put16(slot->frame + template->check_at, check ? check : 0xffff); /* 0 would say: no checksum */
 	memcpy(ip + (ipv4 ? offsetof(struct iphdr, saddr) : offsetof(struct ip6_hdr, ip6_src)), source,
 	       address);
 	if (ipv4)
@@ -563,8 +613,11 @@ static int run(struct flood *flood)
 		}
 		if (!flood->first)
 			flood->first = now;
+		flood->before_last = now;
 		error = send_some(flood, wanted);
 		flood->last = lab_now();
+		if (!flood->after_first)
+			flood->after_first = flood->last;
 	}
 	if (error)
 		fprintf(stderr, "flood: sending on %s failed: %s\n", options->interface, strerror(-error));
@@ -574,9 +627,11 @@ static int run(struct flood *flood)
 static void report(const struct flood *flood)
 {
 	double seconds = (double)(flood->last - flood->first) / (double)LAB_SECOND;
+	__u64 least = flood->before_last > flood->after_first ? flood->before_last - flood->after_first : 0;
 
-	printf("{\"sent\":%llu,\"refused\":%llu,\"seconds\":%.3f,\"rate\":%.0f,", flood->sent, flood->refused,
-	       seconds, seconds > 0 ? (double)flood->sent / seconds : 0.0);
+	printf("{\"sent\":%llu,\"refused\":%llu,\"seconds\":%.3f,\"least_seconds\":%.3f,\"rate\":%.0f,",
+	       flood->sent, flood->refused, seconds, (double)least / (double)LAB_SECOND,
+	       seconds > 0 ? (double)flood->sent / seconds : 0.0);
 	printf("\"first\":%llu,\"last\":%llu}\n", flood->first, flood->last);
 }
 
