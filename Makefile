@@ -171,3 +171,23 @@ $(B)/kernel/load: tests/kernel/load.c | $(B)/.deps
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Werror -o $@ $< $$($(PKG_CONFIG) --libs libbpf)
+
+# The model on fresh seeds and every fuzzer, an equal share of TIME each: make fuzz TIME=10m
+TIME ?= 4m
+FUZZERS := $(patsubst tests/fuzz/%_fuzz.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-function -Wno-missing-field-initializers \
+	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	-Iinclude -Iuser -Ibpf -I. -DSIPDAM_VERSION='"$(VERSION)"'
+
+.PHONY: fuzz fuzz-build
+fuzz:
+	$(Q)scripts/install-deps fuzz
+	$(Q)$(MAKE) --no-print-directory fuzz-build
+	$(Q)tests/fuzz/run $(TIME) $(B)
+
+fuzz-build: $(B)/tests/prog/model_test $(FUZZERS)
+
+$(B)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/seeds.h $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/*/*.h)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) $$($(PKG_CONFIG) --libs yaml-0.1 jansson libpcap)

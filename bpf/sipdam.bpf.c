@@ -252,29 +252,30 @@ static __always_inline int classify_tcp(const struct run *run)
 	const struct packet *packet = &run->work->packet;
 	struct message *message = &run->work->message;
 	__u32 started = segment_tokens(packet->payload_length);
+	bool clear = packet->port_kind == SIPDAM_PORTS_TCP;
+	/* On a port of clear SIP there may be messages in what the capture lacks. */
+	int reason = clear && is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
 	__u32 found = SIP_MALFORMED;
 
 	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		message->class = SIPDAM_CLASS_TCP_SYN;
 		message->data_tokens = started;
-		return SIPDAM_REASON_NONE;
+		return reason;
 	}
-	if (packet->port_kind == SIPDAM_PORTS_TCP && packet->payload_length)
+	if (clear && packet->payload_length)
 		found = payload_message(run);
 	if (SIP_METHOD(found)) {
 		message->class = SIP_CLASS(found);
 		message->method = SIP_METHOD(found);
 		message->status = SIP_STATUS(found);
 		message->data_tokens = started - 1;
-		return is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
+		return reason;
 	}
-	if (found == SIP_CUT && is_short(packet))
-		return SIPDAM_REASON_TRUNCATED;
+	if (found == SIP_CUT && reason)
+		return reason;
 	message->class = SIPDAM_CLASS_TCP_DATA;
 	message->tokens = started ? started : 1;
-	/* On a port of clear SIP there may be messages in what the capture lacks. */
-	return packet->port_kind == SIPDAM_PORTS_TCP && is_short(packet) ? SIPDAM_REASON_TRUNCATED
-									 : SIPDAM_REASON_NONE;
+	return reason;
 }
 
 static __always_inline int classify_udp(const struct run *run)

@@ -72,7 +72,7 @@ static void read_frame(const uint8_t *data, size_t present, size_t length)
 	require(reason == SIPDAM_REASON_NONE || reason == SIPDAM_REASON_NOT_SIP ||
 		reason == SIPDAM_REASON_MALFORMED || (reason == SIPDAM_REASON_TRUNCATED && present < length));
 	if (!reason && !packet.cut && packet.fragment != FRAGMENT_FOLLOWER) {
-		require(packet.payload_offset + packet.payload_length <= length);
+		require((__u64)packet.payload_offset + packet.payload_length <= length);
 		read_payload(&frame, &packet, 0);
 		read_payload(&frame, &packet, 3);
 	}

@@ -703,33 +703,22 @@ static inline void model_classify_segment(const struct model_packet *packet, str
 	struct span payload = packet->payload;
 	struct span text = model_from(payload, model_line_ends(payload));
 	__u64 pieces = model_pieces_of(payload.bytes);
+	bool clear = packet->port_kind == SIPDAM_PORTS_TCP, syn = (packet->flags & 0x12) == 0x02;
+	bool begins = clear && !syn && model_start_line(text, true, message);
 
-	bool clear = packet->port_kind == SIPDAM_PORTS_TCP;
-	bool short_of_bytes = payload.held < payload.bytes;
-
-	if ((packet->flags & 0x12) == 0x02) {
-		if (clear && payload.bytes >= 8)
-			model_look(payload, false, bill);
-		message->class = SIPDAM_CLASS_TCP_SYN;
-		bill->tokens[SIPDAM_CLASS_TCP_SYN] = 1;
-		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces;
-		return;
-	}
-	if (clear && model_start_line(text, true, message)) {
-		if (payload.bytes >= 8)
-			model_look(text, true, bill);
-		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces - 1;
-		bill->tokens[message->class]++;
-		message->missing = short_of_bytes; /* others cannot be counted */
-		return;
-	}
-	message->missing = clear && short_of_bytes;
-	if (message->cut && message->missing)
+	message->missing = clear && payload.held < payload.bytes; /* messages that cannot be counted */
+	if (message->missing && message->cut)
 		return;
 	if (clear && payload.bytes >= 8)
-		model_look(payload, false, bill);
-	bill->tokens[SIPDAM_CLASS_TCP_DATA] = payload.bytes ? pieces : 1;
-	message->class = SIPDAM_CLASS_TCP_DATA;
+		model_look(begins ? text : payload, begins, bill);
+	if (begins) {
+		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces - 1;
+		bill->tokens[message->class]++;
+		return;
+	}
+	message->class = syn ? SIPDAM_CLASS_TCP_SYN : SIPDAM_CLASS_TCP_DATA;
+	bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces || syn ? pieces : 1;
+	bill->tokens[SIPDAM_CLASS_TCP_SYN] = syn;
 }
 
 static inline void model_classify_tcp(const struct model_packet *packet, struct message *message,

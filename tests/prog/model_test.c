@@ -405,6 +405,8 @@ static void enough_of_everything(void **state)
 			fail_msg("%llu of %llu packets are of class %s", meeting->classes[class],
 				 meeting->packets, class_label(class));
 	}
+	if (meeting->shared_lines > 1)
+		fail_msg("%llu traces were set aside", meeting->shared_lines);
 	if (meeting->sip * 3 < meeting->packets)
 		fail_msg("%llu of %llu packets are SIP that met a bucket", meeting->sip, meeting->packets);
 }

@@ -374,7 +374,7 @@ static const struct row hidden_rows[] = {
 	 .expect = PASSES(TRUNCATED, INVITE, INVITE)},
 	{"after TCP, SYN",
 	 {.protocol = TCP, .flags = FLAG_SYN, .payload = INVITE_TEXT, .keep = 34 + 20},
-	 .expect = PASSES(WITHIN_LIMITS, TCP_SYN, NONE)},
+	 .expect = PASSES(TRUNCATED, TCP_SYN, NONE)},
 	{"after TCP to the TLS port",
 	 {.protocol = TCP, .port = TLS_PORT, .payload = INVITE_TEXT, .keep = 34 + 20},
 	 .expect = PASSES(WITHIN_LIMITS, TCP_DATA, NONE)},
