@@ -407,7 +407,8 @@ static void enough_of_everything(void **state)
 	}
 	if (meeting->shared_lines > 1)
 		fail_msg("%llu traces were set aside", meeting->shared_lines);
-	if (meeting->sip * 3 < meeting->packets)
+	/* A third on average; fresh seeds differ by a hundredth. */
+	if (meeting->sip * 10 < meeting->packets * 3)
 		fail_msg("%llu of %llu packets are SIP that met a bucket", meeting->sip, meeting->packets);
 }
 
