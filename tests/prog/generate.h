@@ -58,6 +58,7 @@ struct dice {
 	int firsts; /* one fragment in so many is a first one */
 	int still;  /* percent of packets that follow at the same instant */
 	bool storm; /* most packets are fragments of one datagram */
+	int beat;   /* not 0: number of the one pace that all limits have, and packets come in its time */
 };
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -142,6 +143,10 @@ static inline void say_prefixes(struct policy_text *policy, struct dice *dice, c
 			pick_source(dice, family, text);
 		else
 			pick_destination(dice, family, text);
+		if (family == 6 && chance(dice, 8)) { /* one that holds ::ffff:0:0/96 */
+			say(policy, "%s\"::/%d\"", i ? ", " : "", below(dice, 81));
+			continue;
+		}
 		say(policy, "%s\"%s/%d\"", i ? ", " : "", text,
 		    family == 6 && !strstr(text, "::ffff:") ? ONE_OF(dice, bits6) : ONE_OF(dice, bits4));
 	}
@@ -183,18 +188,25 @@ static inline void say_ports(struct policy_text *policy, struct dice *dice)
 	say(policy, "}\n");
 }
 
+struct pace {
+	const char *rate;
+	__u64 millionths;
+	int least; /* burst */
+};
+
+static const struct pace paces[] = {
+	{"0.000005", 5, 1},         {"0.1", 100000, 1},         {"0.5", 500000, 1},
+	{"1", 1000000, 1},          {"2.5", 2500000, 1},        {"3", 3000000, 1},
+	{"7", 7000000, 1},          {"10", 10000000, 1},        {"20", 20000000, 1},
+	{"50", 50000000, 1},        {"33.333333", 33333333, 1}, {"300", 300000000, 3},
+	{"999.999", 999999000, 10}, {"5000", 5000000000, 50},
+};
+
 /* generous: percent of limits that are seldom met. */
 static inline void say_limit(struct policy_text *policy, struct dice *dice, const char *key, int generous)
 {
-	static const struct {
-		const char *rate;
-		int least; /* burst */
-	} paces[] = {
-		{"0.000005", 1},  {"0.1", 1}, {"0.5", 1},      {"1", 1},     {"2.5", 1},
-		{"3", 1},         {"7", 1},   {"10", 1},       {"20", 1},    {"50", 1},
-		{"33.333333", 1}, {"300", 3}, {"999.999", 10}, {"5000", 50},
-	};
-	int which = below(dice, COUNT(paces)), burst = paces[which].least + below(dice, 12);
+	int which = dice->beat ? dice->beat : below(dice, COUNT(paces));
+	int burst = paces[which].least + below(dice, 12);
 
 	if (!which)
 		burst = 1; /* anything above takes more than 3 days to refill */
@@ -450,7 +462,7 @@ static inline void add_messages(struct text *text, struct dice *dice)
 	static const char *const small[] = {"SIP/2.0 200 OK\r\n\n", "BYE sip:a\n", "\nACK a",
 					    "\nREGISTER x:"};
 	int count = chance(dice, 80) ? 1 + below(dice, 4) : 1 + below(dice, 60);
-	bool flood = chance(dice, 3);
+	bool flood = chance(dice, 8);
 
 	if (chance(dice, 10))
 		add_line_ends(text, dice, 40);
@@ -690,6 +702,15 @@ static inline void generate_frame(struct dice *dice, const struct chosen_ports *
 
 /* ---- time ---- */
 
+/* A few intervals of the pace, half of them to the tick and the others one beside it, in nanoseconds. */
+static inline __u64 generate_beat(struct dice *dice)
+{
+	__u64 interval = SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / paces[dice->beat].millionths;
+	__u64 ticks = interval * (__u64)(1 + below(dice, 3)) + (__u64)below(dice, 4) / 2;
+
+	return (ticks - (__u64)below(dice, 2)) << SIPDAM_TICK_SHIFT;
+}
+
 /* Nanoseconds to the next packet: none, a little, seconds, seldom hours. */
 static inline __u64 generate_step(struct dice *dice)
 {
@@ -698,6 +719,8 @@ static inline __u64 generate_step(struct dice *dice)
 
 	if (chance(dice, dice->still))
 		return 0;
+	if (dice->beat && kind < 900)
+		return generate_beat(dice);
 	if (kind < 400)
 		return fraction;
 	if (kind < 900)
@@ -761,6 +784,8 @@ static inline void generate_trace(struct trace *trace, __u64 seed, struct frame 
 		dice.firsts = 80;
 		dice.still = 98;
 	}
+	if (chance(&dice, 15))
+		dice.beat = 1 + below(&dice, COUNT(paces) - 1);
 	trace->second_from = chance(&dice, 30) ? below(&dice, TRACE_PACKETS) : TRACE_PACKETS;
 	for (int i = 0; i < 2; i++)
 		generate_policy(&trace->policy[i], &dice);
