@@ -187,7 +187,7 @@ fuzz:
 
 fuzz-build: $(B)/tests/prog/model_test $(FUZZERS)
 
-$(B)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/seeds.h $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/*/*.h)
+$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard tests/fuzz/*.h) $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/*/*.h)
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) $$($(PKG_CONFIG) --libs yaml-0.1 jansson libpcap)

@@ -38,8 +38,6 @@ struct list {
 	__uint(value_size, sizeof(struct sipdam_entry));
 };
 
-#define SIPDAM_LIST_STRIDE 4
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2 * SIPDAM_LIST_STRIDE);

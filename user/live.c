@@ -19,9 +19,6 @@
 #include "cleanup.h"
 #include "pins.h"
 
-/* As in bpf/maps.h: place of a slot's lists in the outer map. */
-#define LIST_STRIDE 4
-
 const char *live_list_name(int list)
 {
 	static const char *const names[SIPDAM_LISTS] = {"allow", "deny", "addresses"};
@@ -79,7 +76,7 @@ static int open_trie(int list, __u32 slot, bool read_only, struct problem *probl
 /* Puts a trie at its place in a slot that is not in force. */
 static int place_trie(int outer, int list, __u32 slot, int trie)
 {
-	__u32 key = slot * LIST_STRIDE + list;
+	__u32 key = slot * SIPDAM_LIST_STRIDE + list;
 	char path[300];
 	int error = trie_pin_path(path, sizeof(path), list, slot);
 

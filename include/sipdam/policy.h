@@ -79,6 +79,7 @@ enum sipdam_list {
 	SIPDAM_LIST_ADDRESSES = 2, /* protected destinations */
 };
 #define SIPDAM_LISTS 3
+#define SIPDAM_LIST_STRIDE 4 /* tries of policy slot n begin at n * this in the outer map */
 
 enum sipdam_origin {
 	SIPDAM_ORIGIN_DEFAULT = 0,

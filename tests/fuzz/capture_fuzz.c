@@ -9,26 +9,9 @@
 #include <sys/mman.h>
 
 #include "capture.h"
+#include "tests/fuzz/harness.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/unit/capture_file.h"
-
-static void require(bool fact)
-{
-	if (!fact)
-		abort();
-}
-
-static const char *file_of(const void *data, size_t size)
-{
-	static char path[64];
-	static int fd = -1;
-
-	if (fd < 0)
-		fd = memfd_create("capture", MFD_CLOEXEC);
-	require(fd >= 0 && !ftruncate(fd, 0) && pwrite(fd, data, size, 0) == (ssize_t)size);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return path;
-}
 
 static void check_frame(const struct capture_frame *frame)
 {

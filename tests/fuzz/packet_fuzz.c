@@ -6,18 +6,13 @@
  */
 #include <string.h>
 
+#include "tests/fuzz/harness.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/prog/packet.h"
 
 #include "packet.h"
 #include "segment.h"
 #include "sip.h"
-
-static void require(bool fact)
-{
-	if (!fact)
-		abort();
-}
 
 static const struct sipdam_policy *policy_make(void)
 {

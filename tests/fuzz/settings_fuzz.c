@@ -11,26 +11,8 @@
 #include <sys/mman.h>
 
 #include "settings.h"
+#include "tests/fuzz/harness.h"
 #include "tests/fuzz/seeds.h"
-
-static void require(bool fact)
-{
-	if (!fact)
-		abort();
-}
-
-/* A file in memory that holds these bytes and no others. */
-static const char *file_of(const void *data, size_t size)
-{
-	static char path[64];
-	static int fd = -1;
-
-	if (fd < 0)
-		fd = memfd_create("settings", MFD_CLOEXEC);
-	require(fd >= 0 && !ftruncate(fd, 0) && pwrite(fd, data, size, 0) == (ssize_t)size);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return path;
-}
 
 static bool same_lists(const struct settings *one, const struct settings *other)
 {
