@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* `sipdam detach IFACE...|--all`: takes the filter off; with the last interface its state goes too. */
 #include <argp.h>
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "filter.h"
 #include "interface.h"
 #include "pins.h"
+#include "slots.h"
 
 struct arguments {
 	const char *interface[SIPDAM_INTERFACES_MAX];
@@ -55,7 +55,8 @@ static const struct argp parser = {
 	.args_doc = "IFACE...\n--all",
 	.doc = "Takes the filter off interfaces. Traffic passes as before; other programs on the interface "
 	       "stay. "
-	       "With the last interface the filter's state (lists, counters) is removed.\v"
+	       "With the last interface the filter's state (lists, counters) is removed. An interface that was "
+	       "deleted while attached is forgotten, and not attached again when it is made again.\v"
 	       "Examples:\n"
 	       "  sipdam detach eth0\n"
 	       "  sipdam detach --all",
@@ -64,17 +65,13 @@ static const struct argp parser = {
 /* Interfaces that still have a slot of the counters; devices that are gone do not count. */
 static size_t count_attached(void)
 {
-	struct problem ignored;
-	_cleanup_close_ int fd = pins_open("interfaces", true, &ignored);
 	struct sipdam_interfaces known;
-	char name[IF_NAMESIZE];
-	__u32 zero = 0;
 	size_t count = 0;
 
-	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &known))
+	if (slots_read(&known, NULL))
 		return 0;
-	for (int slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
-		count += known.ifindex[slot] && if_indextoname(known.ifindex[slot], name);
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		count += slots_state(&known, slot) == SLOT_PRESENT;
 	return count;
 }
 
@@ -105,7 +102,8 @@ static int detach_named(const struct arguments *arguments, struct problem *probl
 	int error = pins_check(NULL, problem);
 
 	for (size_t i = 0; !error && i < arguments->interfaces; i++)
-		error = interface_check(arguments->interface[i], problem);
+		if (!slots_remembers(arguments->interface[i]))
+			error = interface_check(arguments->interface[i], problem);
 	if (error)
 		return error;
 	for (size_t i = 0; !error && i < arguments->interfaces; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `sipdam serve [--listen ADDRESS:PORT]`: counters over HTTP for Prometheus. One thread, one epoll loop;
- * the pins are opened anew for each scrape, so it outlives attach and detach. The packet path does not
- * know of it and does not need it.
+ * `sipdam serve [--listen ADDRESS:PORT]`: counters over HTTP for Prometheus, and the watch over interfaces
+ * that are deleted and made again. One thread, one epoll loop; the pins are opened anew for each scrape, so
+ * it outlives attach and detach. The packet path does not know of it and does not need it.
  */
 #include <argp.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "render.h"
+#include "watch.h"
 
 /* What one client, or many, can take of this process: a scraper needs one connection for milliseconds. */
 #define CONNECTIONS_MAX    32u
@@ -28,6 +29,7 @@
 struct server {
 	const char *listen;
 	struct MHD_Daemon *http;
+	struct watch watch;
 	struct snapshot *snapshot; /* scratch of the scrape in progress */
 	struct problem last;       /* why the latest scrape read nothing; empty: it did */
 };
@@ -59,6 +61,7 @@ static char *scrape(struct server *server, size_t *length)
 		problem_set(&problem, -EIO, "read the counters: failed");
 	note_change(server, &problem);
 	render_metrics(failed ? NULL : server->snapshot, out);
+	render_metrics_watch(server->watch.able, out);
 	failed = ferror(out);
 	if (!fclose(out) && !failed)
 		return body;
@@ -198,7 +201,7 @@ static void announce(int fd)
 
 /* ---- the loop ---- */
 
-static int watch(int epoll, int fd)
+static int listen_to(int epoll, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
@@ -237,9 +240,23 @@ static unsigned int open_connections(struct MHD_Daemon *http)
 	return info ? info->num_connections : 0;
 }
 
-/* Serves until a signal says stop. 0 or -errno. */
-static int loop(struct MHD_Daemon *http, int signals)
+static void report(const char *line)
 {
+	fprintf(stderr, "sipdam serve: %s\n", line);
+}
+
+/* The earlier of two timeouts in milliseconds; -1: none. */
+static int earlier(int one, int other)
+{
+	if (one < 0 || other < 0)
+		return one < 0 ? other : one;
+	return one < other ? one : other;
+}
+
+/* Serves until a signal says stop. 0 or -errno. */
+static int loop(struct server *server, int signals)
+{
+	struct MHD_Daemon *http = server->http;
 	unsigned int before = 0, now = 0;
 	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC);
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -249,17 +266,24 @@ static int loop(struct MHD_Daemon *http, int signals)
 		return -errno;
 	if (!info)
 		return -ENOTSUP;
-	error = watch(epoll, signals);
+	error = listen_to(epoll, signals);
 	if (!error)
-		error = watch(epoll, info->epoll_fd);
+		error = listen_to(epoll, info->epoll_fd);
+	if (!error)
+		error = listen_to(epoll, server->watch.netlink);
+	watch_run(&server->watch, report); /* what happened before it was there */
 	while (!error) {
 		struct epoll_event event;
 		/* At the connection limit the library stops listening, and takes that up again not when it
 		 * closes connections but when it is run once more. */
-		int ready = epoll_wait(epoll, &event, 1, now == before ? next_timeout(http) : 0);
+		int wait = now == before ? earlier(next_timeout(http), watch_timeout(&server->watch)) : 0;
+		int ready = epoll_wait(epoll, &event, 1, wait);
 
 		if (ready > 0 && event.data.fd == signals)
 			return 0;
+		if ((ready > 0 && event.data.fd == server->watch.netlink) ||
+		    !watch_timeout(&server->watch))
+			watch_run(&server->watch, report);
 		if (ready < 0 && errno != EINTR)
 			error = -errno;
 		else if (MHD_run(http) != MHD_YES)
@@ -283,7 +307,7 @@ static int serve(struct server *server, int listener, int signals, struct proble
 		return problem_set(problem, -EIO, "serve HTTP on %s: the HTTP library refused",
 				   server->listen);
 	announce(listener);
-	error = loop(server->http, signals);
+	error = loop(server, signals);
 	MHD_stop_daemon(server->http);
 	if (error)
 		problem_set(problem, error, "serve HTTP on %s: %s", server->listen, strerror(-error));
@@ -316,7 +340,9 @@ static const struct argp_option long_options[] = {
 static const struct argp parser = {
 	.options = long_options,
 	.parser = parse_option,
-	.doc = "Serves the counters over HTTP for Prometheus (/metrics) until SIGTERM.\v"
+	.doc = "Serves the counters over HTTP for Prometheus (/metrics) until SIGTERM. Run as root it also "
+	       "watches the interfaces: one that was attached, deleted and made again under its name is "
+	       "attached again at once.\v"
 	       "Examples:\n"
 	       "  sipdam serve\n"
 	       "  sipdam serve --listen 10.0.0.5:9469",
@@ -338,6 +364,12 @@ int cmd_serve(int argc, char **argv)
 		return command_fail("serve", -ENOMEM, &problem);
 	}
 	listener = open_listener(server.listen, &problem);
-	error = listener < 0 ? listener : serve(&server, listener, signals, &problem);
+	error = listener < 0 ? listener : watch_open(&server.watch, &problem);
+	if (error)
+		return command_fail("serve", error, &problem);
+	if (!server.watch.able)
+		report(problem.text);
+	error = serve(&server, listener, signals, &problem);
+	watch_close(&server.watch);
 	return error ? command_fail("serve", error, &problem) : EXIT_DONE;
 }

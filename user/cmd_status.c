@@ -45,11 +45,13 @@ static const struct argp parser = {
 
 static json_t *status_json(const struct snapshot *snapshot)
 {
-	json_t *interfaces = json_array(), *lists = json_object(), *displaced;
+	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
 
 	for (size_t i = 0; i < snapshot->interfaces; i++)
 		json_array_append_new(interfaces, json_pack("{s:s, s:s}", "name", snapshot->interface[i].name,
 							    "mode", snapshot->interface[i].mode));
+	for (size_t i = 0; i < snapshot->gone; i++)
+		json_array_append_new(gone, json_string(snapshot->gone_name[i]));
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		json_object_set_new(lists, live_list_name(list),
 				    json_integer(snapshot->policy.list_entries[list]));
@@ -57,8 +59,9 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
-			 (json_int_t)snapshot->gone, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
+			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
+			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
 			 "lists", lists, "displaced", displaced);
@@ -108,10 +111,12 @@ static void print_text(const struct snapshot *snapshot)
 	strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime(&created));
 	for (size_t i = 0; i < snapshot->interfaces; i++)
 		printf("%-11s %s\n", snapshot->interface[i].name, snapshot->interface[i].mode);
-	if (snapshot->gone)
-		printf("Gone        %zu deleted while attached; one made again under its name has no filter\n"
-		       "            until you attach it\n",
-		       snapshot->gone);
+	for (size_t i = 0; i < snapshot->gone; i++)
+		printf("%-11s gone: deleted, or moved away, while attached. If it is made again, `sipdam\n"
+		       "            serve` attaches it where that runs as root; else you do\n",
+		       snapshot->gone_name[i]);
+	if (snapshot->elsewhere)
+		printf("Elsewhere   %zu in other network namespaces\n", snapshot->elsewhere);
 	printf("Mode        %s\n",
 	       policy->monitor ? "monitor: counts what would be dropped, drops nothing" : "enforce");
 	printf("Since       %s, by version %s\n", since, snapshot->meta.version);

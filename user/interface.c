@@ -22,6 +22,7 @@
 #include "cleanup.h"
 #include "filter.h"
 #include "pins.h"
+#include "slots.h"
 #include "sipdam/state.h"
 
 #define ENTRY_PROGRAM "sipdam_entry"
@@ -212,6 +213,26 @@ static int pin_entry(unsigned int ifindex, int program)
 	return bpf_obj_pin(program, path);
 }
 
+static void unpin_entry(unsigned int ifindex)
+{
+	char path[300];
+
+	if (!entry_path(path, sizeof(path), ifindex))
+		unlink(path);
+}
+
+/* Entry programs of devices whose slot has gone to this one. */
+static void unpin_replaced(const struct sipdam_interfaces *before)
+{
+	struct sipdam_interfaces now;
+
+	if (slots_read(&now, NULL))
+		return;
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
+		if (before->ifindex[slot] && before->ifindex[slot] != now.ifindex[slot])
+			unpin_entry(before->ifindex[slot]);
+}
+
 /* Beside others where the kernel can, else alone: libxdp knows. */
 static int attach_beside(unsigned int ifindex, enum interface_mode mode)
 {
@@ -317,52 +338,6 @@ int interface_check(const char *interface, struct problem *problem)
 	return 0;
 }
 
-/* A slot never used, else one whose device is gone; SIPDAM_INTERFACES_MAX if there is neither. */
-static __u32 free_slot(const struct sipdam_interfaces *known)
-{
-	char name[IF_NAMESIZE];
-	__u32 slot;
-
-	for (slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
-		if (!known->ifindex[slot])
-			return slot;
-	for (slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
-		if (!if_indextoname(known->ifindex[slot], name))
-			return slot;
-	return slot;
-}
-
-/* Gives the interface a slot of the counters, cleared, or takes it away (attach false). */
-static int set_slot(unsigned int ifindex, bool attach, struct problem *problem)
-{
-	_cleanup_close_ int fd = pins_open("interfaces", false, problem);
-	_cleanup_close_ int counters = fd < 0 ? -1 : pins_open("counters", false, problem);
-	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ void *zeros = cpus > 0 ? calloc(cpus, sizeof(struct sipdam_counters)) : NULL;
-	struct sipdam_interfaces known;
-	__u32 zero = 0, slot;
-
-	if (fd < 0 || counters < 0)
-		return -EACCES;
-	if (!zeros || bpf_map_lookup_elem(fd, &zero, &known))
-		return problem_set(problem, -EIO, "reading the list of interfaces failed");
-	for (slot = 0; slot < SIPDAM_INTERFACES_MAX && known.ifindex[slot] != ifindex; slot++)
-		;
-	if (attach && slot < SIPDAM_INTERFACES_MAX)
-		return 0;
-	if (attach)
-		slot = free_slot(&known);
-	if (slot == SIPDAM_INTERFACES_MAX)
-		return attach ? problem_set(problem, -ENOSPC, "at most %d interfaces can be attached",
-					    SIPDAM_INTERFACES_MAX)
-			      : 0;
-	known.ifindex[slot] = attach ? ifindex : 0;
-	if ((attach && bpf_map_update_elem(counters, &slot, zeros, BPF_ANY)) ||
-	    bpf_map_update_elem(fd, &zero, &known, BPF_ANY))
-		return problem_set(problem, -errno, "writing the list of interfaces: %s", strerror(errno));
-	return 0;
-}
-
 static int detach_direct(unsigned int ifindex, int program, enum interface_mode mode)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = program);
@@ -397,9 +372,12 @@ static int detach_entry(unsigned int ifindex)
 int interface_detach(const char *interface, struct problem *problem)
 {
 	unsigned int ifindex;
-	char path[300];
 	int error = find_interface(interface, &ifindex, problem);
 
+	if (error && !slots_forget(interface, &ifindex)) {
+		unpin_entry(ifindex);
+		return 0;
+	}
 	if (error)
 		return error;
 	error = detach_entry(ifindex);
@@ -407,9 +385,8 @@ int interface_detach(const char *interface, struct problem *problem)
 		problem_set(problem, error, "%s: sipdam is not attached there", interface);
 	else if (error)
 		return problem_set(problem, error, "%s: detaching failed: %s", interface, strerror(-error));
-	if (!entry_path(path, sizeof(path), ifindex))
-		unlink(path);
-	set_slot(ifindex, false, NULL);
+	unpin_entry(ifindex);
+	slots_release(ifindex);
 	return error;
 }
 
@@ -424,13 +401,14 @@ int interface_attach(const char *interface, enum interface_mode *mode, bool *fre
 	enum interface_mode found = INTERFACE_MODE_NONE, tried = *mode == INTERFACE_MODE_GENERIC
 									 ? INTERFACE_MODE_GENERIC
 									 : INTERFACE_MODE_NATIVE;
+	struct sipdam_interfaces before;
 	enum interface_entry entry;
 	unsigned int ifindex;
 	int error = find_interface(interface, &ifindex, problem);
 
 	if (error)
 		return error;
-	error = set_slot(ifindex, true, problem);
+	error = slots_take(ifindex, interface, *mode, &before, problem);
 	if (error)
 		return error;
 	entry = interface_entry(ifindex, &found);
@@ -447,9 +425,10 @@ int interface_attach(const char *interface, enum interface_mode *mode, bool *fre
 		error = attach_in(ifindex, tried);
 	}
 	if (error) {
-		set_slot(ifindex, false, NULL);
+		slots_write(&before, NULL);
 		return problem_of_attach(interface, error, problem);
 	}
+	unpin_replaced(&before);
 	*mode = tried;
 	*fresh = true;
 	return 0;

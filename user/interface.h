@@ -10,7 +10,7 @@
 
 #include "problem.h"
 
-enum interface_mode {
+enum interface_mode { /* the first three stand in struct sipdam_interfaces, as asked for */
 	INTERFACE_MODE_AUTO, /* native, generic where the driver refuses */
 	INTERFACE_MODE_NATIVE,
 	INTERFACE_MODE_GENERIC,
@@ -24,7 +24,8 @@ const char *interface_mode_name(enum interface_mode mode);
  */
 int interface_attach(const char *interface, enum interface_mode *mode, bool *fresh, struct problem *problem);
 
-/* Detaches ours, leaves others. -ENOENT with a problem if it is not attached there. */
+/* Detaches ours, leaves others; one that is gone is forgotten. -ENOENT with a problem if it is not attached
+ * there. */
 int interface_detach(const char *interface, struct problem *problem);
 
 enum interface_entry {

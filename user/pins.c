@@ -117,12 +117,12 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem)
 }
 
 /* The lock is on the directory itself; it may have been removed by the holder we waited for. */
-static int lock_directory(const char *directory)
+static int lock_directory(const char *directory, int operation)
 {
 	struct stat before, now;
 	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || flock(fd, LOCK_EX) || fstat(fd, &before))
+	if (fd < 0 || flock(fd, operation) || fstat(fd, &before))
 		return -errno;
 	if (stat(directory, &now) || before.st_ino != now.st_ino)
 		return -ESTALE;
@@ -139,7 +139,7 @@ int pins_lock(bool create, struct problem *problem)
 	do {
 		if (create && mkdir(directory, DIRECTORY_MODE) && errno != EEXIST)
 			return problem_of_access(-errno, directory, problem);
-		fd = lock_directory(directory);
+		fd = lock_directory(directory, LOCK_EX);
 	} while (fd == -ESTALE || (fd == -ENOENT && create));
 	if (fd == -ENOENT)
 		return problem_set(problem, fd, "nothing is attached: start with `sipdam attach INTERFACE`");
@@ -150,6 +150,16 @@ int pins_lock(bool create, struct problem *problem)
 		close(fd);
 		return problem_of_access(-EROFS, directory, problem);
 	}
+	return fd;
+}
+
+int pins_try_lock(void)
+{
+	int fd;
+
+	do
+		fd = lock_directory(pins_directory(), LOCK_EX | LOCK_NB);
+	while (fd == -ESTALE);
 	return fd;
 }
 

@@ -26,6 +26,9 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem);
  * changes something. Returns a descriptor whose closing gives the lock up, or -errno with a problem. */
 int pins_lock(bool create, struct problem *problem);
 
+/* The same where the directory exists, without waiting: -EAGAIN while another command changes something. */
+int pins_try_lock(void);
+
 /* Opens the pinned map of this name; read_only needs only the group's read permission.
  * Returns a descriptor or -errno with a problem. */
 int pins_open(const char *map, bool read_only, struct problem *problem);

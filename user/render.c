@@ -504,3 +504,10 @@ void render_metrics(const struct snapshot *snapshot, FILE *out)
 	metrics_tables(snapshot, out);
 	metrics_policy(snapshot, out);
 }
+
+void render_metrics_watch(bool able, FILE *out)
+{
+	metric(out, "sipdam_reattach_enabled", "gauge",
+	       "1 if this exporter attaches interfaces again that are deleted and made again.");
+	fprintf(out, "sipdam_reattach_enabled %d\n", able);
+}

@@ -7,6 +7,7 @@
 #define RENDER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "snapshot.h"
@@ -31,5 +32,7 @@ void render_text_stats(const struct snapshot *snapshot, const char *interface, F
 /* Prometheus text exposition format 0.0.4, every row present at 0. snapshot NULL: nothing could be read,
  * only sipdam_up 0 and the build remain. */
 void render_metrics(const struct snapshot *snapshot, FILE *out);
+/* Whether the exporter can attach an interface again that was deleted and made again. */
+void render_metrics_watch(bool able, FILE *out);
 
 #endif

@@ -17,6 +17,7 @@
 #include "interface.h"
 #include "live.h"
 #include "pins.h"
+#include "slots.h"
 #include "snapshot.h"
 
 static int read_failed(struct problem *problem, const char *map, int error)
@@ -61,31 +62,37 @@ static const char *attached_mode(__u32 ifindex)
 									 : INTERFACE_MODE_NATIVE);
 }
 
+/* Where a slot stands that has no counters to show: its device is not here. */
+static void note_absent(struct snapshot *snapshot, const struct sipdam_interfaces *known, __u32 slot)
+{
+	if (slots_state(known, slot) == SLOT_ELSEWHERE)
+		snapshot->elsewhere++;
+	else
+		memcpy(snapshot->gone_name[snapshot->gone++], known->name[slot], IF_NAMESIZE);
+}
+
 static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
 {
-	_cleanup_close_ int interfaces = pins_open("interfaces", true, problem);
-	_cleanup_close_ int counters = interfaces < 0 ? -1 : pins_open("counters", true, problem);
-	struct sipdam_interfaces slots;
-	__u32 zero = 0;
-	int error;
+	struct sipdam_interfaces known;
+	_cleanup_close_ int counters = -1;
+	int error = slots_read(&known, problem);
 
-	if (interfaces < 0)
-		return interfaces;
+	if (error)
+		return error;
+	counters = pins_open("counters", true, problem);
 	if (counters < 0)
 		return counters;
-	if (bpf_map_lookup_elem(interfaces, &zero, &slots))
-		return read_failed(problem, "interfaces", -errno);
 	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
 		struct snapshot_interface *interface = &snapshot->interface[snapshot->interfaces];
 
-		/* A device that was deleted has no name left to count under. */
-		if (!slots.ifindex[slot])
+		if (!known.ifindex[slot])
 			continue;
-		if (!if_indextoname(slots.ifindex[slot], interface->name)) {
-			snapshot->gone++;
+		if (slots_state(&known, slot) != SLOT_PRESENT ||
+		    !if_indextoname(known.ifindex[slot], interface->name)) {
+			note_absent(snapshot, &known, slot);
 			continue;
 		}
-		interface->ifindex = slots.ifindex[slot];
+		interface->ifindex = known.ifindex[slot];
 		snprintf(interface->mode, sizeof(interface->mode), "%s", attached_mode(interface->ifindex));
 		error = sum_cpus(counters, slot, (__u64 *)&interface->counters,
 				 sizeof(interface->counters) / sizeof(__u64));

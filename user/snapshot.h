@@ -22,7 +22,9 @@ struct snapshot_interface {
 
 struct snapshot {
 	size_t interfaces;
-	size_t gone; /* devices that were deleted while attached */
+	size_t gone; /* devices that were deleted, or moved away, while attached */
+	char gone_name[SIPDAM_INTERFACES_MAX][IF_NAMESIZE];
+	size_t elsewhere; /* devices of other network namespaces */
 	struct snapshot_interface interface[SIPDAM_INTERFACES_MAX];
 	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;

@@ -13,7 +13,7 @@
 #include "reason.h"
 
 /* Changes with every change of a pinned map's key, value or meaning. */
-#define SIPDAM_LAYOUT 1
+#define SIPDAM_LAYOUT 2
 
 #define SIPDAM_BPFFS   "/sys/fs/bpf"
 #define SIPDAM_PIN_DIR "sipdam" /* below the bpffs */
@@ -57,10 +57,19 @@ struct sipdam_counters {
 /* Packets of interfaces without counters of their own work and count here; nobody reads it. */
 #define SIPDAM_INTERFACE_OTHER SIPDAM_INTERFACES_MAX
 
-/* Interfaces in the order of their counters; an index of 0 is a free slot. */
+#define SIPDAM_INTERFACE_NAME 16 /* IFNAMSIZ */
+
+/*
+ * Interfaces in the order of their counters; an index of 0 is a free slot. The program reads the indexes
+ * alone. By the rest an interface is known again that was deleted and made anew.
+ */
 struct sipdam_interfaces {
 	__u32 ifindex[SIPDAM_INTERFACES_MAX];
+	__u8 wanted[SIPDAM_INTERFACES_MAX]; /* as asked for: 0 auto, 1 native, 2 generic */
+	__u64 netns[SIPDAM_INTERFACES_MAX]; /* SO_NETNS_COOKIE of the network namespace of the index */
+	char name[SIPDAM_INTERFACES_MAX][SIPDAM_INTERFACE_NAME]; /* last seen */
 };
+_Static_assert(sizeof(struct sipdam_interfaces) == SIPDAM_INTERFACES_MAX * 29, "struct sipdam_interfaces");
 
 /* Per CPU: what happened to full tables. */
 enum sipdam_table_event {

@@ -261,7 +261,7 @@ works() {
 	sipdam deny add 198.18.0.0/15
 	inside ip link del e0
 	run -0 sipdam status
-	[[ $output == *$'\nGone '*"1 deleted"* || $output == "Gone "*"1 deleted"* ]]
+	[[ $output == "e0 "*"gone: deleted"* || $output == *$'\n'"e0 "*"gone: deleted"* ]]
 	[ "$(sipdam status --json | jq -c '[.gone, [.interfaces[].name]]')" = '[1,["e1"]]' ]
 	send 1 5
 	counted 1 .reasons.denied 5
