@@ -346,8 +346,8 @@ static __always_inline bool messages_are_free(const struct sipdam_limits *limits
 
 /*
  * Looks for messages in a segment of clear SIP, beside the one it may begin with. It costs some 600 ns for
- * a full segment, so it comes after the lists, not for sources without limits, and not where the source cannot even
- * pay what is known.
+ * a full segment, so it comes after the lists, not for sources without limits, and not where the source
+ * cannot even pay what is known.
  */
 static __always_inline void look_further(const struct run *run)
 {
@@ -499,5 +499,5 @@ int sipdam_filter(struct xdp_md *context)
 				  run.work->now ? run.work->now : clock_now(&run.work->clock));
 	if (!packet->family)
 		packet_reaches(context, packet, ~0u);
-	return verdict(count, reason, run.policy, packet, &run.work->message);
+	return verdict(count, reason, run.policy, run.work->now, packet, &run.work->message);
 }

@@ -89,16 +89,25 @@ static __always_inline void report_trial(struct sipdam_trial *report, int reason
 	__builtin_memcpy(report->source, &packet->source, sizeof(report->source));
 }
 
-/* Counts and ends. */
+/*
+ * Is nothing dropped: in monitor mode, or past a deadline that nobody confirmed in time? Asked of packets
+ * that have a reason to be dropped, so that the others pay nothing for it. now: nanoseconds.
+ */
+static __always_inline bool spares_all(const struct sipdam_policy *policy, __u64 now)
+{
+	return policy->monitor || (policy->deadline && now >= policy->deadline);
+}
+
+/* Counts and ends. now: nanoseconds, of a packet with a reason to be dropped; the others need none. */
 static __always_inline int verdict(struct sipdam_counters *count, int reason,
-				   const struct sipdam_policy *policy, const struct packet *packet,
+				   const struct sipdam_policy *policy, __u64 now, const struct packet *packet,
 				   const struct message *message)
 {
 	struct sipdam_trial *report = trial_record();
 	int verdict = SIPDAM_VERDICT_PASS;
 
 	if (is_drop(reason))
-		verdict = policy->monitor ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
+		verdict = spares_all(policy, now) ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
 	count_packet(count, reason, verdict, packet, message);
 	if (report)
 		report_trial(report, reason, verdict, packet, message);

@@ -4,7 +4,8 @@
 
 _sipdam_options() {
 	case $1 in
-	attach) echo "--config --mode --monitor --help --usage" ;;
+	attach) echo "--config --confirm --mode --monitor --help --usage" ;;
+	confirm) echo "--late --help --usage" ;;
 	detach) echo "--all --help --usage" ;;
 	status | stats | get | version | config-check) echo "--json --help --usage" ;;
 	allow | deny) echo "--for --json --help --usage" ;;
@@ -65,6 +66,7 @@ _sipdam_option_value() {
 	case $1 in
 	--config | -c) _sipdam_offer_files "$2" ;;
 	--mode | -m) _sipdam_offer "auto native generic" "$2" ;;
+	--confirm) _sipdam_offer "60s 5m" "$2" ;;
 	--for | -f) _sipdam_offer "10m 1h 12h 7d" "$2" ;;
 	--listen) _sipdam_offer "127.0.0.1:9469 0.0.0.0:9469" "$2" ;;
 	--local | -l) COMPREPLY=() ;;
@@ -95,7 +97,7 @@ _sipdam_list() {
 }
 
 _sipdam() {
-	local commands="attach detach status stats set get reload config allow deny serve replay version"
+	local commands="attach confirm detach status stats set get reload config allow deny serve replay version"
 	local tool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} action=
 	local previous=${COMP_WORDS[COMP_CWORD - 1]} before=
 

@@ -24,7 +24,14 @@ struct arguments {
 	const char *config;
 	enum interface_mode mode;
 	bool monitor;
+	__u64 confirm; /* nanoseconds; 0: for good */
 };
+
+enum { OPTION_CONFIRM = 256 };
+
+/* An operator who is cut off needs at least a moment to see it, and does not wait for more than a week. */
+#define CONFIRM_LEAST (1000000000ULL)
+#define CONFIRM_MOST  (7 * 86400 * 1000000000ULL)
 
 #define _cleanup_settings_ __attribute__((cleanup(settings_free)))
 
@@ -39,6 +46,15 @@ static enum interface_mode parse_mode(const char *text, struct argp_state *state
 	return INTERFACE_MODE_GENERIC;
 }
 
+static __u64 parse_confirm(const char *text, struct argp_state *state)
+{
+	__u64 time = 0;
+
+	if (settings_parse_duration(text, &time) || time < CONFIRM_LEAST || time > CONFIRM_MOST)
+		argp_error(state, "--confirm takes a time from 1s to 7d such as 60s, not \"%s\"", text);
+	return time;
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
@@ -46,6 +62,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	switch (key) {
 	case 'c':
 		arguments->config = argument;
+		return 0;
+	case OPTION_CONFIRM:
+		arguments->confirm = parse_confirm(argument, state);
 		return 0;
 	case 'm':
 		arguments->mode = parse_mode(argument, state);
@@ -69,6 +88,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0, "Configuration (default: " SETTINGS_PATH " if it exists, else built in)",
 	 0},
+	{"confirm", OPTION_CONFIRM, "TIME", 0,
+	 "From then on let everything pass, unless `sipdam confirm` comes first", 0},
 	{"mode", 'm', "MODE", 0, "auto (default), native, or generic", 0},
 	{"monitor", 'n', NULL, 0, "Count what would be dropped, drop nothing", 0},
 	{0},
@@ -85,7 +106,9 @@ static const struct argp parser = {
 	       "Examples:\n"
 	       "  sipdam attach eth0 --monitor   see first what it would do\n"
 	       "  sipdam set mode=enforce        then let it\n"
-	       "  sipdam attach eth0 eth1 --config sipdam.yaml\n\n"
+	       "  sipdam attach eth0 eth1 --config sipdam.yaml\n"
+	       "  sipdam attach eth0 --confirm 60s   ends by itself if you are cut off;\n"
+	       "  sipdam confirm                     it stays\n\n"
 	       "Put your trunks into the allow list first: `sipdam allow add 192.0.2.10`.",
 };
 
@@ -123,6 +146,7 @@ static int read_settings(const struct arguments *arguments, bool running, struct
 	}
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		settings->list_given[list] = !running || arguments->config;
+	settings->confirm = arguments->confirm;
 	if (!error && arguments->monitor)
 		error = settings_assign(settings, "mode=monitor", problem);
 	return error ? error : settings_finish(settings, problem);
@@ -167,7 +191,7 @@ static int install_and_attach(const struct arguments *arguments, const struct se
 			      const char *config, bool running, enum interface_mode modes[], bool fresh[],
 			      struct problem *problem)
 {
-	bool keep_policy = running && !arguments->config && !arguments->monitor;
+	bool keep_policy = running && !arguments->config && !arguments->monitor && !arguments->confirm;
 	struct filter *filter = NULL;
 	int error = running ? attach_all(arguments, modes, fresh, problem) : 0;
 
@@ -183,6 +207,28 @@ static int install_and_attach(const struct arguments *arguments, const struct se
 	return error;
 }
 
+/* What becomes of the filter if nobody says more. */
+static void report_deadline(const struct arguments *arguments)
+{
+	struct sipdam_policy policy;
+	char time[32];
+	__s64 left;
+
+	if (arguments->confirm) {
+		settings_format_duration(arguments->confirm, time, sizeof(time));
+		printf("in %s everything passes, unless `sipdam confirm` comes first\n", time);
+		return;
+	}
+	if (live_policy(&policy, NULL) || !policy.deadline)
+		return;
+	left = (__s64)(policy.deadline - trie_now());
+	if (left > 0)
+		printf("in %llu s everything passes, unless `sipdam confirm` comes first\n",
+		       left / 1000000000ULL);
+	else
+		printf("its deadline has passed, so everything passes: `sipdam confirm --late` ends that\n");
+}
+
 static void report(const struct arguments *arguments, const enum interface_mode modes[], const bool fresh[],
 		   const struct settings *settings)
 {
@@ -196,6 +242,7 @@ static void report(const struct arguments *arguments, const enum interface_mode 
 	}
 	if (settings->policy.monitor)
 		printf("monitor mode: nothing is dropped; `sipdam set mode=enforce` ends it\n");
+	report_deadline(arguments);
 }
 
 int cmd_attach(int argc, char **argv)

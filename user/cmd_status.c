@@ -12,6 +12,8 @@
 #include "live.h"
 #include "snapshot.h"
 
+#define SECOND 1000000000LL
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	bool *json = state->input;
@@ -43,6 +45,21 @@ static const struct argp parser = {
 	       "  sipdam status --json | jq .interfaces",
 };
 
+/* Nanoseconds until the deadline, negative where it has passed. */
+static __s64 time_left(const struct snapshot *snapshot)
+{
+	return (__s64)(snapshot->policy.deadline - snapshot->now);
+}
+
+/* null where nothing waits for a `confirm`. */
+static json_t *confirm_json(const struct snapshot *snapshot)
+{
+	if (!snapshot->policy.deadline)
+		return json_null();
+	return json_pack("{s:f, s:b}", "seconds_left", (double)time_left(snapshot) / SECOND, "passed",
+			 snapshot_is_overdue(snapshot));
+}
+
 static json_t *status_json(const struct snapshot *snapshot)
 {
 	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
@@ -59,9 +76,10 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
+			 "confirm", confirm_json(snapshot),
 			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
 			 "lists", lists, "displaced", displaced);
@@ -102,6 +120,19 @@ static void print_tables(const struct snapshot *snapshot)
 		printf("            The source table was too small at times: raise `sources` and reload.\n");
 }
 
+static void print_deadline(const struct snapshot *snapshot)
+{
+	long long left = time_left(snapshot) / SECOND;
+
+	if (snapshot_is_overdue(snapshot))
+		printf("Confirm     EVERYTHING PASSES: the deadline was %lld s ago, and nobody confirmed;\n"
+		       "            `sipdam confirm --late` puts the filter in force again\n",
+		       -left);
+	else if (snapshot->policy.deadline)
+		printf("Confirm     in %lld s everything passes, unless `sipdam confirm` comes first\n",
+		       left);
+}
+
 static void print_text(const struct snapshot *snapshot)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
@@ -119,6 +150,7 @@ static void print_text(const struct snapshot *snapshot)
 		printf("Elsewhere   %zu in other network namespaces\n", snapshot->elsewhere);
 	printf("Mode        %s\n",
 	       policy->monitor ? "monitor: counts what would be dropped, drops nothing" : "enforce");
+	print_deadline(snapshot);
 	printf("Since       %s, by version %s\n", since, snapshot->meta.version);
 	printf("Config      %s\n", snapshot->meta.config[0] ? snapshot->meta.config : "built-in defaults");
 	print_ports(policy);

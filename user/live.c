@@ -228,6 +228,7 @@ int live_commit(const struct settings *settings, struct problem *problem)
 
 	if (error)
 		return error;
+	policy.deadline = settings->confirm ? trie_now() + settings->confirm : before.deadline;
 	for (int list = 0; list < SIPDAM_LISTS; list++) {
 		policy.list_entries[list] = before.list_entries[list];
 		changes[list] = (struct list_change){
@@ -238,6 +239,23 @@ int live_commit(const struct settings *settings, struct problem *problem)
 		};
 	}
 	return commit(&policy, changes, problem);
+}
+
+int live_confirm(bool late, __s64 *left, struct problem *problem)
+{
+	static const struct list_change none[SIPDAM_LISTS];
+	struct sipdam_policy policy;
+	int error = live_policy(&policy, problem);
+
+	if (error)
+		return error;
+	if (!policy.deadline)
+		return -ENODATA;
+	*left = (__s64)(policy.deadline - trie_now());
+	if (*left <= 0 && !late)
+		return -ETIME;
+	policy.deadline = 0;
+	return commit(&policy, none, problem);
 }
 
 /* ---- lists ---- */

@@ -19,10 +19,16 @@ int live_read(struct settings *settings, struct problem *problem);
 
 /*
  * Puts finished settings in force: idle slot written, the configured entries of lists that are
- * list_given exchanged (entries of other origins stay), active index switched by one store. On failure
- * the running filter is as before.
+ * list_given exchanged (entries of other origins stay), active index switched by one store. A deadline
+ * stays unless the settings bring one (settings.confirm). On failure the running filter is as before.
  */
 int live_commit(const struct settings *settings, struct problem *problem);
+
+/*
+ * Takes the deadline out of the policy in force. *left: nanoseconds that were left, negative where it has
+ * passed. -ENODATA where there is none; -ETIME where it has passed and `late` is not set: nothing is changed.
+ */
+int live_confirm(bool late, __s64 *left, struct problem *problem);
 
 /* All entries of a list (enum sipdam_list), expired ones left out. Free with trie_entries_free. */
 int live_list_read(int list, struct trie_entries *entries, struct problem *problem);
@@ -37,8 +43,8 @@ int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origin
  * Exchanges all entries of the origins in `replaced` by the prefixes given (origin `origin`, a single
  * bit of replaced), at once: no packet sees neither or both. prefixes may be NULL for none.
  */
-int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes, __u64 expires,
-		      struct problem *problem);
+int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes,
+		      __u64 expires, struct problem *problem);
 
 /*
  * Number of the feed of this list and file name (its last component), made if need be and `make` is set.

@@ -14,6 +14,7 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"attach", cmd_attach, "load the filter and attach it to interfaces"},
+	{"confirm", cmd_confirm, "keep what attach --confirm put in force"},
 	{"detach", cmd_detach, "take it off again, leaving nothing behind"},
 	{"status", cmd_status, "what is attached and how"},
 	{"stats", cmd_stats, "packets by reason, method and verdict"},

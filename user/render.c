@@ -330,10 +330,20 @@ static void text_methods(const struct table *table, const struct sipdam_counters
 	text_method(table, "all messages", total);
 }
 
-static void text_interface(const struct snapshot_interface *interface, bool monitor, FILE *out)
+/* Why nothing is dropped, NULL where something is. */
+static const char *text_spared(const struct snapshot *snapshot)
+{
+	if (snapshot->policy.monitor)
+		return ", monitor mode: nothing is dropped";
+	if (snapshot_is_overdue(snapshot))
+		return ", not confirmed in time: nothing is dropped";
+	return NULL;
+}
+
+static void text_interface(const struct snapshot_interface *interface, const char *spared, FILE *out)
 {
 	const struct sipdam_counters *counters = &interface->counters;
-	struct table table = {.out = out, .width = COUNT_WIDTH, .would_drop = monitor};
+	struct table table = {.out = out, .width = COUNT_WIDTH, .would_drop = spared};
 	char text[COUNT_TEXT];
 
 	for (int verdict = 0; verdict < SIPDAM_VERDICTS; verdict++)
@@ -346,8 +356,7 @@ static void text_interface(const struct snapshot_interface *interface, bool moni
 	if (!strcmp(interface->mode, "none"))
 		fprintf(out, "%s: not attached any more\n\n", interface->name);
 	else
-		fprintf(out, "%s: %s%s\n\n", interface->name, interface->mode,
-			monitor ? ", monitor mode: nothing is dropped" : "");
+		fprintf(out, "%s: %s%s\n\n", interface->name, interface->mode, spared ? spared : "");
 	fprintf(out, "  %-*s %*s", NAME_WIDTH, "reason", table.width, "packets");
 	if (table.would_drop)
 		fprintf(out, " %*s", table.width, "would_drop");
@@ -367,7 +376,7 @@ void render_text_stats(const struct snapshot *snapshot, const char *interface, F
 		if (!first)
 			fputc('\n', out);
 		first = false;
-		text_interface(&snapshot->interface[i], snapshot->policy.monitor, out);
+		text_interface(&snapshot->interface[i], text_spared(snapshot), out);
 	}
 }
 
@@ -468,6 +477,13 @@ static void metrics_policy(const struct snapshot *snapshot, FILE *out)
 {
 	metric(out, "sipdam_monitor_mode", "gauge", "1 if nothing is dropped, only counted as would_drop.");
 	fprintf(out, "sipdam_monitor_mode %d\n", snapshot->policy.monitor != 0);
+	metric(out, "sipdam_confirm_pending", "gauge",
+	       "1 while the filter waits for `sipdam confirm` before a deadline.");
+	fprintf(out, "sipdam_confirm_pending %d\n",
+		snapshot->policy.deadline && !snapshot_is_overdue(snapshot));
+	metric(out, "sipdam_confirm_overdue", "gauge",
+	       "1 if nothing is dropped because that deadline has passed.");
+	fprintf(out, "sipdam_confirm_overdue %d\n", snapshot_is_overdue(snapshot));
 	metric(out, "sipdam_list_entries", "gauge", "Prefixes in a list.");
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		fprintf(out, "sipdam_list_entries{list=\"%s\"} %u\n", lists[list],

@@ -20,6 +20,7 @@ struct settings {
 	struct sipdam_policy policy;           /* configured values; derived ones after settings_finish */
 	struct prefix_set lists[SIPDAM_LISTS]; /* allow, deny, addresses as configured */
 	bool list_given[SIPDAM_LISTS];         /* a file or `set` named this list in this change */
+	__u64 confirm; /* nanoseconds from being put in force to a new deadline; 0: none is set */
 };
 
 /* The built-in defaults of the design, derived values included. Cannot fail. */

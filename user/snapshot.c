@@ -19,6 +19,7 @@
 #include "pins.h"
 #include "slots.h"
 #include "snapshot.h"
+#include "trie.h"
 
 static int read_failed(struct problem *problem, const char *map, int error)
 {
@@ -162,6 +163,7 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 	error = pins_check(&fresh->meta, problem);
 	if (!error)
 		error = live_policy(&fresh->policy, problem);
+	fresh->now = trie_now();
 	if (!error)
 		error = read_interfaces(fresh, problem);
 	if (!error)

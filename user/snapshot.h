@@ -30,6 +30,7 @@ struct snapshot {
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
 						  * UINT64_MAX: unlimited */
 	struct sipdam_policy policy;             /* in force */
+	__u64 now;                               /* CLOCK_MONOTONIC nanoseconds of the reading */
 	struct sipdam_meta meta;
 };
 
@@ -38,6 +39,12 @@ struct snapshot {
  * packet path. 0 or -errno with a problem (-ENOENT: nothing attached).
  */
 int snapshot_read(struct snapshot *snapshot, struct problem *problem);
+
+/* Does the filter let everything pass, because its deadline has passed without a `confirm`? */
+static inline bool snapshot_is_overdue(const struct snapshot *snapshot)
+{
+	return snapshot->policy.deadline && snapshot->now >= snapshot->policy.deadline;
+}
 
 /* Packets and bytes of one interface by verdict (enum sipdam_verdict). The three share no packet. */
 static inline struct sipdam_count snapshot_total(const struct sipdam_counters *counters, int verdict)

@@ -78,7 +78,7 @@ enum sipdam_list {
 	SIPDAM_LIST_DENY = 1,
 	SIPDAM_LIST_ADDRESSES = 2, /* protected destinations */
 };
-#define SIPDAM_LISTS 3
+#define SIPDAM_LISTS       3
 #define SIPDAM_LIST_STRIDE 4 /* tries of policy slot n begin at n * this in the outer map */
 
 enum sipdam_origin {
@@ -97,6 +97,7 @@ struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
 	__u64 horizon;                    /* ticks; an arrival time further ahead is an old word */
+	__u64 deadline; /* CLOCK_MONOTONIC nanoseconds; from then on nothing is dropped; 0: none */
 	struct sipdam_ports ports[SIPDAM_PORT_KINDS];
 	struct sipdam_mask source_mask[SIPDAM_FAMILIES];
 	struct sipdam_mask network_mask[SIPDAM_FAMILIES];

@@ -1032,9 +1032,14 @@ static inline bool model_is_drop(int reason)
 	return drops[reason];
 }
 
+/* From the deadline on, its very nanosecond included, the filter is as in monitor mode. */
 static inline bool model_drops(const struct model *model, int reason)
 {
-	return model_is_drop(reason) && !model->settings->policy.monitor;
+	__u64 deadline = model->settings->policy.deadline;
+
+	if (model->settings->policy.monitor || (deadline != 0 && !(model->now < deadline)))
+		return false;
+	return model_is_drop(reason);
 }
 
 static inline struct answer model_run(struct model *model, struct span frame)

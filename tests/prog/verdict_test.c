@@ -321,6 +321,82 @@ static void test_monitor_mode_passes_all(void **state)
 	lab_rows(*state, rows, COUNT(rows));
 }
 
+/* A deadline in the policy in force, until the next lab_policy. */
+static void set_deadline(struct lab *lab, __u64 deadline)
+{
+	int fd = filter_map(lab->filter, "policy");
+	struct sipdam_policy policy;
+	__u32 zero = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &policy), 0);
+	policy.deadline = deadline;
+	assert_int_equal(bpf_map_update_elem(fd, &zero, &policy, BPF_ANY), 0);
+}
+
+/* Whatever the reason: it is told, and the packet passes from the deadline on. */
+static void test_nothing_is_dropped_from_the_deadline_on(void **state)
+{
+	static const struct {
+		const char *name, *policy;
+		struct recipe packet;
+		struct expect before, after;
+	} rows[] = {
+		{"denied",
+		 "deny: [192.0.2.1]",
+		 {.payload = INVITE_TEXT},
+		 INVITE_IS(DROP, DENIED),
+		 INVITE_IS(WOULD_DROP, DENIED)},
+		{"malformed",
+		 "deny: [203.0.113.1]",
+		 {.payload = INVITE_TEXT, .change = UDP_LENGTH(7)},
+		 REFUSED,
+		 WOULD_DROP(MALFORMED, MALFORMED, NONE)},
+		{"source",
+		 NOTHING_FROM_A_SOURCE,
+		 {.payload = INVITE_TEXT},
+		 INVITE_IS(DROP, SOURCE_RATE),
+		 INVITE_IS(WOULD_DROP, SOURCE_RATE)},
+		{"network",
+		 NOTHING_FROM_A_NETWORK,
+		 {.payload = INVITE_TEXT},
+		 INVITE_IS(DROP, NETWORK_RATE),
+		 INVITE_IS(WOULD_DROP, NETWORK_RATE)},
+		{"pool",
+		 NOTHING_FROM_STRANGERS,
+		 {.payload = INVITE_TEXT},
+		 INVITE_IS(DROP, POOL_RATE),
+		 INVITE_IS(WOULD_DROP, POOL_RATE)},
+		{"fragment",
+		 "limits: {unknown: {fragment: {rate: 0, burst: 1}}}",
+		 {.offset = 1480, .fill = 60},
+		 DROPS(FRAGMENT, FRAGMENT, NONE),
+		 WOULD_DROP(FRAGMENT, FRAGMENT, NONE)},
+		{"within every limit", "", {.payload = INVITE_TEXT}, AN_INVITE, AN_INVITE},
+		{"allowed",
+		 "allow: [192.0.2.1]",
+		 {.payload = INVITE_TEXT},
+		 INVITE_IS(PASS, ALLOWED),
+		 INVITE_IS(PASS, ALLOWED)},
+		{"not ours", "deny: [203.0.113.2]", {.port = 9, .payload = INVITE_TEXT}, NOT_OURS, NOT_OURS},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		__u64 deadline = LAB_START + SECOND;
+
+		lab_policy(lab, rows[i].policy);
+		set_deadline(lab, deadline);
+		lab->now = deadline - 1;
+		lab_send(lab, rows[i].name, &rows[i].packet, rows[i].before);
+		lab->now = deadline;
+		lab_send(lab, rows[i].name, &rows[i].packet, rows[i].after);
+		lab->now = deadline + 1000 * SECOND;
+		lab_send(lab, rows[i].name, &rows[i].packet, rows[i].after);
+		set_deadline(lab, 0);
+		lab_send(lab, rows[i].name, &rows[i].packet, rows[i].before);
+	}
+}
+
 /* A row of a capture that kept `keep` bytes of an INVITE, or of what the recipe makes of it. */
 #define WIRE_BYTES (14 + 20 + 8 + (int)sizeof(INVITE_TEXT) - 1)
 #define HIDDEN     PASSES(TRUNCATED, NONE, NONE)
@@ -471,6 +547,7 @@ int main(void)
 		lab_test(test_nested_expired_entries_are_bounded),
 		lab_test(test_protected_addresses),
 		lab_test(test_monitor_mode_passes_all),
+		lab_test(test_nothing_is_dropped_from_the_deadline_on),
 		lab_test(test_what_a_capture_hides),
 		lab_test(test_counters_by_interface),
 		lab_test(test_every_reason_had_a_row),

@@ -332,6 +332,28 @@ static void text_keeps_would_drop_after_monitor_mode(void **state)
 	assert_non_null(strstr(text, "  all messages        1,200      98,765          42\n"));
 }
 
+static void text_says_that_the_deadline_has_passed(void **state)
+{
+	static const char before[] = "eth0: native\n",
+			  after[] = "eth0: native, not confirmed in time: nothing";
+	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
+	struct printed printed;
+	char *text;
+
+	(void)state;
+	snapshot->policy.deadline = snapshot->now + 1;
+	render_text_stats(snapshot, "eth0", print_to(&printed));
+	text = (char *)printed_text(&printed);
+	assert_memory_equal(text, before, strlen(before));
+	free(text);
+	snapshot->now++;
+	render_text_stats(snapshot, "eth0", print_to(&printed));
+	text = (char *)printed_text(&printed);
+	assert_memory_equal(text, after, strlen(after));
+	assert_non_null(strstr(text, "would_drop"));
+	free(text);
+}
+
 /* Large numbers stay exact and aligned, within 80 columns up to 10^15 packets. */
 static void text_fits_80_columns(void **state)
 {
@@ -447,7 +469,23 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 13);
+	assert_int_equal(described, 15);
+}
+
+static void metrics_tell_of_a_deadline(void **state)
+{
+	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
+	_cleanup_free_ char *before = NULL, *after = NULL;
+
+	(void)state;
+	snapshot->policy.deadline = snapshot->now + 1;
+	before = metrics(snapshot);
+	assert_line(before, "sipdam_confirm_pending 1");
+	assert_line(before, "sipdam_confirm_overdue 0");
+	snapshot->now++;
+	after = metrics(snapshot);
+	assert_line(after, "sipdam_confirm_pending 0");
+	assert_line(after, "sipdam_confirm_overdue 1");
 }
 
 static void metrics_read_exactly(void **state)
@@ -483,6 +521,8 @@ static void metrics_read_exactly(void **state)
 		"sipdam_pool_level{class=\"dialog\"} 4000",
 		"sipdam_source_table_lines 1048576",
 		"sipdam_monitor_mode 1",
+		"sipdam_confirm_pending 0",
+		"sipdam_confirm_overdue 0",
 		"sipdam_table_displaced_total{table=\"source\"} 11",
 		"sipdam_table_displaced_total{table=\"network\"} 12",
 		"sipdam_table_displaced_total{table=\"fragment\"} 13",
@@ -524,10 +564,12 @@ int main(void)
 		cmocka_unit_test(text_leaves_out_rows_at_0),
 		cmocka_unit_test(text_has_would_drop_in_monitor_mode),
 		cmocka_unit_test(text_keeps_would_drop_after_monitor_mode),
+		cmocka_unit_test(text_says_that_the_deadline_has_passed),
 		cmocka_unit_test(text_fits_80_columns),
 		cmocka_unit_test(text_bytes_change_unit_where_they_would_round_up),
 		cmocka_unit_test(metrics_have_every_row),
 		cmocka_unit_test(metrics_are_all_described),
+		cmocka_unit_test(metrics_tell_of_a_deadline),
 		cmocka_unit_test(metrics_read_exactly),
 		cmocka_unit_test(metrics_without_a_filter_say_so),
 	};
