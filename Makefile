@@ -107,6 +107,14 @@ check-prog: $(PROG_TESTS)
 check-e2e: all lab
 	$(Q)tests/run $(E2E_TESTS)
 
+# What becomes of a real platform's calls under each flood, without and with the filter: six minutes, or half of
+# it with RATE=10000 or RATE=100000.
+.PHONY: platform
+platform:
+	$(Q)scripts/install-deps check
+	$(Q)$(MAKE) --no-print-directory all lab
+	$(Q)tests/e2e/platform/table $(RATE)
+
 # Nanoseconds a packet of the program: ROUNDS=31 PACKETS=100000.
 bench:
 	$(Q)scripts/install-deps bench

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# A real SIP platform on common.bash's two namespaces: Debian's Kamailio as a stateful relay and registrar behind
+# the filter, and on the other side of the wire sipp as its callers (200 addresses in 20 networks, 50 calls a
+# second in all), its phones (the same addresses, 20 registrations a second) and its callee.
+#
+# Where there are two CPUs the flood and the kernel's work for it have the first, Kamailio and sipp the second: the
+# sender is the attacker's machine, and must not take the server's time by other ways than its packets. Nor is it
+# served before the kernel's thread of that CPU, which has to bring the callers' packets too.
+# shellcheck shell=bash disable=SC2154
+
+CALLEE=10.2.0.1 OFFICE=10.3.0.1 PHONES_FIRST=10.4.0.1
+CALL_RATE=50 REGISTER_RATE=20
+GRACE=4 # seconds that a scene waits for its last calls
+
+# --- what is set up ---
+
+# Addresses of the world that programs may send from, without one line each: 10.0.0.0/8 is local there.
+platform_up() {
+	scenarios=$root/tests/e2e/platform
+	ip -n "$world" route add local 10.0.0.0/8 dev lo
+	addresses >"$room/addresses.csv"
+	flood_cpu=() platform_cpu=()
+	if (($(nproc) > 1)); then
+		flood_cpu=(taskset -c 0) platform_cpu=(taskset -c 1)
+	fi
+}
+
+# The injection file of sipp: 200 addresses, ten in each of 20 networks, one network after the other.
+addresses() {
+	local network host
+	echo SEQUENTIAL
+	for host in {1..10}; do
+		for network in {1..20}; do
+			echo "10.1.$network.$host;"
+		done
+	done
+}
+
+# Starts a program of the platform, served before what else the machine does: play NAME server|world PROGRAM...
+play() {
+	local name=$1 where=$2
+	shift 2
+	start "$name" "$where" nice -n -10 "${platform_cpu[@]}" "$@"
+}
+
+kamailio_start() {
+	play kamailio server setsid kamailio -DD -E -m 64 -M 8 -f "$scenarios/kamailio.cfg" -w "$room"
+	wait_until 10 has_udp 5060
+}
+
+callee_start() {
+	play callee world sipp -sf "$scenarios/callee.xml" -i "$CALLEE" -p 5060 -nostdin -timeout 120s
+	wait_until 5 world_has_udp "$CALLEE:5060"
+}
+
+world_has_udp() { [[ -n $(in_world ss -Hlun "src = $1") ]]; }
+
+# sipp with a scenario, one call an address in turn: clients NAME SCENARIO PORT RATE SECONDS [OPTION...]. Ended
+# from outside: its own timeout would wait for calls under way.
+clients() {
+	local name=$1 scenario=$2 port=$3 rate=$4 seconds=$5
+	shift 5
+	play "$name" world timeout --signal=KILL $((seconds + GRACE)) sipp "$SERVER:5060" -sf "$scenarios/$scenario.xml" -inf "$room/addresses.csv" -t ui \
+		-i 10.1.1.1 -p "$port" -r "$rate" -m $((rate * seconds)) -l 10000 -max_socket 1000 -nostdin \
+		-trace_stat -stf "$name.csv" -fd 1 -trace_rtt -rtt_freq 1 "$@"
+}
+
+# --- a scene ---
+
+# Callers and phones for so many seconds while a flood may go on: scene SECONDS [FLOOD-OPTION...]. Everything
+# begins afresh, so that no scene pays for another. Calls that have not ended GRACE seconds after the last one was
+# placed count as lost.
+scene() {
+	local seconds=$1 name
+	shift
+	rm -f "$room"/*_rtt.csv
+	kamailio_start
+	callee_start
+	if (($#)); then
+		FLOOD_SECONDS=$((seconds + GRACE + 5)) # ended before
+		start flood world "${flood_cpu[@]}" "$root/build/lab/flood" --interface world0 \
+			--destination "$SERVER" --destination-mac "$mac" --source-base "$FLOOD_FIRST" \
+			--seconds "$FLOOD_SECONDS" --count 1000000000 "$@"
+		sleep 0.5 # the bursts of the limits are spent
+	fi
+	clients calls caller 5060 "$CALL_RATE" "$seconds"
+	clients phones register 5070 "$REGISTER_RATE" "$seconds"
+	{
+		for name in calls phones; do
+			wait_for "$name" >"$room/$name.end" || true # lost calls are an answer too
+		done
+		if [[ -n ${pid[flood]:-} ]]; then
+			finish flood
+		fi
+		platform_end
+	} 2>"$room/scene.err" # the shell would tell of each that was killed
+}
+
+# Nothing of a scene may answer into the next one: Kamailio with its workers, and the callee.
+platform_end() {
+	kill -KILL -- "-${pid[kamailio]}"
+	wait "${pid[kamailio]}" || true
+	unset "pid[kamailio]"
+	if [[ -n ${pid[callee]:-} ]]; then
+		finish callee KILL
+	fi
+	wait_until 5 world_is_quiet
+}
+
+world_is_quiet() { [[ -z $(in_server ss -Hlun) && -z $(in_world ss -Hlun) ]]; }
+
+# --- what became of it ---
+
+# The last value of a column of sipp's statistics: column NAME COLUMN
+column() {
+	awk -F';' -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i; next }
+		NF > 1 { last = $at } END { print last + 0 }' "$room/$1.csv"
+}
+
+successful() { column "$1" 'SuccessfulCall(C)'; }
+
+# Requests sent again, of the calls and the registrations of a scene: two of each that wait for an answer.
+sent_again() { echo $(($(column calls 'Retransmissions(C)') + $(column phones 'Retransmissions(C)'))); }
+
+# A percentile of the times from request to answer that sipp wrote down, in whole milliseconds; 99999 where nobody
+# was answered: delay caller|register PERCENT
+delay() {
+	cat "$room/$1"_*_rtt.csv 2>/dev/null | awk -F';' '$2 ~ /^[0-9.]+$/ { print $2 }' | sort -n |
+		awk -v percent="$2" '{ value[NR] = $1 }
+			END { at = int(NR * percent / 100 + 0.999999); print NR ? value[at ? at : 1] : 99999 }'
+}
+
+# The filter, with the built-in limits: callers and callee in the allow list, or nobody.
+attach_listed() {
+	config "allow: [$CALLEE$(printf ', 10.1.%d.0/24' {1..20})]" "verify: {enabled: false}"
+	sipdam attach edge0 --mode native --config "$room/sipdam.yaml" >"$room/attach.out"
+}
+
+attach_unlisted() {
+	config ''
+	sipdam attach edge0 --mode native --config "$room/sipdam.yaml" >"$room/attach.out"
+}
