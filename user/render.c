@@ -403,8 +403,7 @@ static void metric_reasons(const struct snapshot *snapshot, const char *name, bo
 			const struct sipdam_count *plain = &from->counters.reason[0][r];
 			const struct sipdam_count *would_drop = &from->counters.reason[1][r];
 
-			/* No live packet is truncated: that is a capture's. */
-			if (!reasons[r].label || r == SIPDAM_REASON_TRUNCATED)
+			if (!reasons[r].label)
 				continue;
 			metric_reason(out, name, from->name, r, reasons[r].verdict,
 				      bytes ? plain->bytes : plain->packets);

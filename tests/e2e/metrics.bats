@@ -44,12 +44,12 @@ scraped_since() {
 	ask 'timestamp(sipdam_up)' | jq -e --argjson at "$1" '(.[0].value[1] // "0" | tonumber) > $at' >/dev/null
 }
 
-# Both of them as lines of a name and a number, sorted. `truncated` is a reason of replay alone.
+# Both of them as lines of a name and a number, sorted.
 numbers_of_stats() {
 	sipdam stats --json | jq -r '.interfaces[] | .name as $on
 		| (.packets | to_entries[] | "\($on) packets \(.key) \(.value)"),
 		  (.bytes | to_entries[] | "\($on) bytes \(.key) \(.value)"),
-		  (.reasons | to_entries[] | select(.key != "truncated") | "\($on) reason \(.key) \(.value)"),
+		  (.reasons | to_entries[] | "\($on) reason \(.key) \(.value)"),
 		  (.methods | to_entries[] | "\($on) method \(.key) \(.value.passed) \(.value.dropped)")' | sort
 }
 
@@ -94,8 +94,7 @@ samples_of_text() {
 }
 
 rows_of_reasons() {
-	grep -v '"truncated"' "$root/include/sipdam/reason.h" |
-		sed -n 's/^\tX([A-Z_]*, [0-9]*, "[a-z_]*", \([A-Z]*\),.*/\1/p' |
+	sed -n 's/^\tX([A-Z_]*, [0-9]*, "[a-z_]*", \([A-Z]*\),.*/\1/p' "$root/include/sipdam/reason.h" |
 		awk '{ rows += $1 == "DROP" ? 2 : 1 } END { print rows }'
 }
 
