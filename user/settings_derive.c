@@ -53,7 +53,7 @@ static __u64 burst_of(const struct sipdam_limit *limit)
 {
 	__u64 second = divide_up(limit->rate, SIPDAM_RATE_UNIT);
 
-	if (limit->burst)
+	if (limit->burst != SIPDAM_NO_BURST)
 		return limit->burst;
 	return second ? second : 1; /* a second's worth is never below 10 ms's */
 }
@@ -221,7 +221,7 @@ static void derive_limits(struct sipdam_policy *policy)
 
 		if (field->kind != FIELD_RATE)
 			continue;
-		if (!limit->unlimited && !limit->burst)
+		if (!limit->unlimited && limit->burst == SIPDAM_NO_BURST)
 			policy->origin[i + 1] = policy->origin[i];
 		derive_limit(limit);
 	}

@@ -44,7 +44,7 @@ static const struct field_choice tls_versions[] = {{"none", 0}, {"1.2", 0x0303},
 	}
 #define LIMIT(name, member, what)                                                                            \
 	NUMBER(name ".rate", FIELD_RATE, member, 0, 1000000, "Packets a second, sustained: " what "."),      \
-		NUMBER(name ".burst", FIELD_BURST, member, 1, UINT32_MAX,                                    \
+		NUMBER(name ".burst", FIELD_BURST, member, 0, SIPDAM_NO_BURST - 1,                           \
 		       "Packets at one instant: " what ".")
 
 static const struct field fields[] = {

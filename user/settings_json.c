@@ -27,7 +27,9 @@ static json_t *rate_value(const struct sipdam_limit *limit)
 
 static json_t *burst_value(const struct sipdam_limit *limit)
 {
-	return limit->unlimited && !limit->burst ? json_string("unlimited") : json_integer(limit->burst);
+	if (limit->unlimited && limit->burst == SIPDAM_NO_BURST)
+		return json_string("unlimited");
+	return json_integer(limit->burst);
 }
 
 static json_t *ports_value(const struct sipdam_ports *ports)

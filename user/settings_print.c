@@ -70,7 +70,7 @@ static void format_choice(const struct field_choice *choice, __u32 value, char *
 
 static void format_limit(const struct sipdam_limit *limit, enum field_kind kind, char *text, size_t size)
 {
-	if (limit->unlimited && (kind == FIELD_RATE || !limit->burst))
+	if (limit->unlimited && (kind == FIELD_RATE || limit->burst == SIPDAM_NO_BURST))
 		snprintf(text, size, "unlimited");
 	else if (kind == FIELD_RATE)
 		settings_format_rate(limit->rate, text, size);

@@ -152,7 +152,7 @@ void settings_make_unlimited(struct sipdam_limit *limit)
 {
 	limit->unlimited = 1;
 	limit->rate = 0;
-	limit->burst = 0;
+	limit->burst = SIPDAM_NO_BURST;
 }
 
 static int parse_limit_rate(struct sipdam_limit *limit, const char *text, bool quoted)

@@ -26,12 +26,15 @@
 /* Longest time a bucket may take to refill: far below half of the 44-bit range. */
 #define SIPDAM_DEPTH_MAX (3ULL * 86400 * SIPDAM_TICKS_PER_SECOND)
 
+/* The burst of an unlimited limit that was given none. */
+#define SIPDAM_NO_BURST 0xffffffffU
+
 /* A token bucket in GCRA terms. A packet of cost n conforms iff ahead + n * interval <= depth. */
 struct sipdam_limit {
 	__u64 interval;  /* ticks a packet; 0: unlimited */
 	__u64 depth;     /* burst * interval, ticks; 0 with interval != 0: admits nothing */
 	__u64 rate;      /* as configured: millionths of a packet a second */
-	__u32 burst;     /* as configured: packets */
+	__u32 burst;     /* as configured: packets; SIPDAM_NO_BURST: not given */
 	__u32 unlimited; /* as configured: 1 for the word "unlimited" */
 };
 _Static_assert(sizeof(struct sipdam_limit) == 32, "struct sipdam_limit");

@@ -243,8 +243,11 @@ static void test_files_are_taken(void **state)
 		{"limits: {unknown: {invite: {rate: 1000000.000000, burst: 10000}}}",
 		 "limits.unknown.invite.rate", "1000000"},
 		{"limits: {unknown: {invite: {rate: 0}}}", "limits.unknown.invite.rate", "0"},
-		{"limits: {unknown: {invite: {rate: 0, burst: 4294967295}}}", "limits.unknown.invite.burst",
-		 "4294967295"},
+		{"limits: {unknown: {invite: {rate: 0, burst: 4294967294}}}", "limits.unknown.invite.burst",
+		 "4294967294"},
+		{"limits: {unknown: {invite: {rate: 0, burst: 0}}}", "limits.unknown.invite.burst", "0"},
+		{"limits: {unknown: {invite: {burst: 0, rate: 0}}}", "limits.unknown.invite.burst", "0"},
+		{"limits: {allowed: {invite: {rate: 0, burst: 0}}}", "limits.allowed.invite.burst", "0"},
 		{"limits: {unknown: {invite: {rate: 0.000004, burst: 1}}}", "limits.unknown.invite.rate",
 		 "0.000004"},
 		{"limits: {unknown: {invite: {rate: 1, burst: 259200}}}", "limits.unknown.invite.burst",
@@ -286,7 +289,7 @@ static void test_files_are_taken(void **state)
 
 #define RATE_EXPECTED                                                                                        \
 	"given, expected packets a second from 0 to 1000000 with at most 6 decimals, or unlimited"
-#define BURST_EXPECTED  "given, expected a whole number from 1 to 4294967295"
+#define BURST_EXPECTED  "given, expected a whole number from 0 to 4294967294"
 #define IN_INVITE(pair) "limits: {unknown: {invite: {" pair "}}}"
 #define NOT_TAKEN       "anchors, aliases and tags are not taken, expected the value itself"
 
@@ -334,10 +337,15 @@ static void test_rates_and_bursts_are_refused(void **state)
 		{IN_INVITE("rate: "), "1:35: limits.unknown.invite.rate: nothing " RATE_EXPECTED},
 		{IN_INVITE("rate: [1]"), "1:35: limits.unknown.invite.rate: a list " RATE_EXPECTED},
 		{IN_INVITE("rate: {a: 1}"), "1:35: limits.unknown.invite.rate: a mapping " RATE_EXPECTED},
-		{IN_INVITE("burst: 0"), "1:36: limits.unknown.invite.burst: \"0\" " BURST_EXPECTED},
+		{IN_INVITE("burst: 0"), "1:36: limits.unknown.invite.burst: 0 is too short for a rate of 10 a "
+					"second: give a burst of at least 1 (10 ms of the rate) or a lower "
+					"rate"},
+		{"limits: {allowed: {invite: {burst: 0, rate: 0.5}}}",
+		 "1:36: limits.allowed.invite.burst: 0 is too short for a rate of 0.5 a second: give a burst of at "
+		 "least 1 (10 ms of the rate) or a lower rate"},
 		{IN_INVITE("burst: 1.5"), "1:36: limits.unknown.invite.burst: \"1.5\" " BURST_EXPECTED},
-		{IN_INVITE("burst: 4294967296"),
-		 "1:36: limits.unknown.invite.burst: \"4294967296\" " BURST_EXPECTED},
+		{IN_INVITE("burst: 4294967295"),
+		 "1:36: limits.unknown.invite.burst: \"4294967295\" " BURST_EXPECTED},
 		{IN_INVITE("burst: unlimited"),
 		 "1:36: limits.unknown.invite.burst: \"unlimited\" " BURST_EXPECTED},
 		{IN_INVITE("rate: 5000.000001"), "1:35: limits.unknown.invite.burst: 50 is too short for a "
@@ -901,7 +909,7 @@ static void change_much(struct settings *settings)
 		"deny=[192.0.2.1]",
 		"addresses=192.0.2.1",
 		"limits.unknown.invite.rate=999999.999999",
-		"limits.unknown.invite.burst=4294967295",
+		"limits.unknown.invite.burst=4294967294",
 		"limits.trusted=unlimited",
 		"limits.peer.other.rate=unlimited",
 		"limits.peer.invite.burst=9",
