@@ -37,6 +37,11 @@ $(B)/.deps: scripts/install-deps
 	$(Q)scripts/install-deps --check build
 	$(Q)mkdir -p $(B) && touch $@
 
+# The same for the tests that `make check-unit` and `make check-prog` build on their own.
+$(B)/.deps-unit: scripts/install-deps
+	$(Q)scripts/install-deps --check unit
+	$(Q)mkdir -p $(B) && touch $@
+
 $(B)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) $(HEADERS) | $(B)/.deps
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
@@ -60,12 +65,13 @@ $(B)/sipdam: $(USER_OBJECTS)
 # tests: a unit test names its sources in a line "// uses: FILE..."
 UNIT_FLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -Iinclude -Iuser -Ibpf -I. -DSIPDAM_VERSION='"$(VERSION)"'
-$(B)/tests/unit/%: tests/unit/%.c $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/unit/*.h) | $(B)/.deps
+$(B)/tests/unit/%: tests/unit/%.c $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/unit/*.h) | $(B)/.deps-unit
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) $$($(PKG_CONFIG) --libs cmocka yaml-0.1 jansson libpcap)
 
-$(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h) $(filter-out $(B)/user/main.o,$(USER_OBJECTS))
+$(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h) $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
+		| $(B)/.deps-unit
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Werror -Itests -o $@ $< $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
