@@ -27,7 +27,7 @@
 #define MODEL_LOOKS      22   /* left open: and how often, further on */
 #define MODEL_LINES      256  /* left open: lines in so many bytes that no messages have */
 #define MODEL_FURTHER    200  /* left open: further messages of a class that are counted */
-#define MODEL_LINE_ENDS  1536 /* leading CR and LF that are skipped */
+#define MODEL_LINE_ENDS  9216 /* leading CR and LF that are skipped */
 #define MODEL_START_LINE 64   /* bytes by which a start-line is known */
 #define MODEL_SLOTS      8    /* buckets that a source has at a time */
 

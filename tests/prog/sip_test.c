@@ -142,14 +142,14 @@ static void test_long_methods(void **state)
 	assert_int_equal(lab->failures, 0);
 }
 
-/* CRLFs before an INVITE (RFC 3261 7.5), and as many alone. More than 1,536 bytes of them are no message. */
+/* CRLFs before an INVITE (RFC 3261 7.5), and as many alone. More than 9,216 bytes of them are no message. */
 static void test_leading_crlfs(void **state)
 {
 	static const int lengths[] = {2,   4,   60,  62,  63,  64,  65,   66,   100,  126,
-				      127, 128, 129, 190, 192, 194, 1000, 1534, 1535, 1536};
-	static const int too_long[] = {1537, 1538, 1600, 2000};
+				      127, 128, 129, 190, 192, 194, 1000, 1536, 1537, 3000, 9215, 9216};
+	static const int too_long[] = {9217, 9218, 9280, 10000};
 	struct lab *lab = *state;
-	static char text[2100];
+	static char text[10100];
 	struct row row = {.name = "CRLFs", .packet = {.payload = text}};
 
 	for (size_t i = 0; i < COUNT(lengths) + COUNT(too_long); i++) {
