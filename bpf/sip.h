@@ -22,6 +22,7 @@
 #define SIP_METHOD(message)                ((message) >> 8 & 0xff)
 #define SIP_STATUS(message)                ((message) >> 16)
 #define SIP_CUT                            0u    /* what is there could still become anything */
+#define SIP_LONG                           0xfeu /* a method longer than the window: read on */
 #define SIP_BLANK                          0xffu /* CR or LF: look behind them */
 #define SIP_MALFORMED                      SIP_MESSAGE(SIPDAM_CLASS_MALFORMED, SIPDAM_METHOD_NONE, 0)
 #define SIP_KEEPALIVE                      SIP_MESSAGE(SIPDAM_CLASS_KEEPALIVE, SIPDAM_METHOD_NONE, 0)
@@ -150,14 +151,19 @@ static __always_inline bool is_common_uri(__u64 text5)
 	return text == sip || text == tel || (text == sips && fifth == ':');
 }
 
+/* What sip_request_begins needs next, where a full window has not shown it. */
+#define SIP_READ_ON 8
+
 /*
  * Reads token, one space and the beginning of a Request-URI. Returns 1 when all three are seen, 0 when
- * the bytes end before, -1 when no grammar allows what is there. Once the URI has begun, the window's end
- * may hide its colon. A function of its own so that the kernel verifies its loop apart.
+ * the bytes end before, -1 when no grammar allows what is there, SIP_READ_ON and more where a window full of
+ * method leaves it open: to be handed in as `from` with the next window, 0 at the beginning. Once the URI
+ * has begun, the window's end may hide its colon. A function of its own so that the kernel verifies its loop
+ * apart.
  */
-__noinline int sip_request_begins(const struct window *window, __u32 more)
+__noinline int sip_request_begins(const struct window *window, __u32 more, __u32 from)
 {
-	__u8 need = CHARACTER_TOKEN;
+	__u8 need = from ? from & (CHARACTER_TOKEN | CHARACTER_ALPHA) : CHARACTER_TOKEN;
 
 	if (!window)
 		return -1;
@@ -172,13 +178,13 @@ __noinline int sip_request_begins(const struct window *window, __u32 more)
 		if (characters[byte] & need) {
 			if (need == CHARACTER_ALPHA)
 				need = CHARACTER_SCHEME;
-		} else if (need == CHARACTER_TOKEN && byte == ' ' && i) {
+		} else if (need == CHARACTER_TOKEN && byte == ' ' && (i || from)) {
 			need = CHARACTER_ALPHA;
 		} else {
 			return need == CHARACTER_SCHEME && byte == ':' ? 1 : -1;
 		}
 	}
-	return need == CHARACTER_SCHEME ? 1 : -1;
+	return need == CHARACTER_SCHEME ? 1 : SIP_READ_ON | need;
 }
 
 /* Number of the known method that two words begin with, followed by its space; NONE for all others. */
@@ -244,7 +250,8 @@ static __always_inline __u32 sip_glance(__u64 first, __u64 second)
 
 /*
  * A message that begins at the window's first byte (no leading CRLF left). more: the message goes on
- * beyond the window's bytes, so that too few of them decide nothing. Returns a SIP_MESSAGE or SIP_CUT.
+ * beyond the window's bytes, so that too few of them decide nothing. Returns a SIP_MESSAGE, SIP_CUT or
+ * SIP_LONG.
  */
 static __always_inline __u32 sip_classify(const struct window *window, bool more)
 {
@@ -254,9 +261,11 @@ static __always_inline __u32 sip_classify(const struct window *window, bool more
 
 	if (window->word[0] == SIP_VERSION_TEXT)
 		return sip_response(window, more);
-	begins = sip_request_begins(window, more);
+	begins = sip_request_begins(window, more, 0);
 	if (begins == 0)
 		return SIP_CUT;
+	if (begins >= SIP_READ_ON)
+		return SIP_LONG;
 	if (begins < 0) {
 		/* "SIP/2.0" cut short is no token ('/'): it may become a response. */
 		if (more && window->length < 8 &&

@@ -30,6 +30,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Windows of CR and LF that are read through before a start-line: 9,216 bytes, a jumbo frame. */
 #define BLANK_WINDOWS_MAX 144
 
+/* Windows that a method is read through: 1,536 bytes, an Ethernet frame. */
+#define METHOD_WINDOWS_MAX 24
+
 /* The one kind of word in the networks' table. */
 #define NETWORK_KIND 1
 
@@ -185,7 +188,7 @@ __noinline __u32 blank_bytes(frame_t *frame, const struct packet *packet)
 
 /*
  * What the payload is from byte `skip` on, as a SIP_MESSAGE; SIP_CUT where what is present decides
- * nothing, SIP_BLANK where CR or LF come first.
+ * nothing, SIP_BLANK where CR or LF come first, SIP_LONG where the window ends before the method does.
  */
 static __always_inline __u32 message_at(frame_t *frame, const struct packet *packet, __u32 skip,
 					struct window *window)
@@ -211,8 +214,38 @@ static __always_inline __u32 message_at(frame_t *frame, const struct packet *pac
 	return sip_classify(window, !packet->payload_whole || window->length < length);
 }
 
-/* The same behind leading CRs and LFs. Rare, and a function of its own so that it is verified apart. */
-__noinline __u32 message_behind_blank(frame_t *frame, const struct packet *packet, struct window *window)
+/* The same where a method is longer than a window, and so none that is known by name. */
+__noinline __u32 message_of_long_method(frame_t *frame, const struct packet *packet, __u32 skip,
+					struct window *window)
+{
+	int begins = 0;
+
+	if (!packet || !window)
+		return SIP_MALFORMED;
+	for (int i = 0; i < METHOD_WINDOWS_MAX; i++) {
+		struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+		__u32 length = packet->payload_length - skip;
+
+		if (skip >= packet->payload_length)
+			return packet->payload_whole ? SIP_MALFORMED : SIP_CUT;
+		cursor_window(&cursor, packet->payload_offset + skip, length, window);
+		if (length > WINDOW_BYTES)
+			length = WINDOW_BYTES;
+		begins = sip_request_begins(window, !packet->payload_whole || window->length < length, begins);
+		if (begins < SIP_READ_ON)
+			break;
+		skip += WINDOW_BYTES;
+	}
+	if (begins == 0)
+		return SIP_CUT;
+	return begins == 1 ? SIP_MESSAGE(SIPDAM_CLASS_OTHER, SIPDAM_METHOD_OTHER, 0) : SIP_MALFORMED;
+}
+
+/*
+ * The same behind leading CRs and LFs, and for all that one window does not show. Rare, and a function of its
+ * own so that it is verified apart.
+ */
+__noinline __u32 message_further_on(frame_t *frame, const struct packet *packet, struct window *window)
 {
 	__u32 message, blank;
 
@@ -222,6 +255,8 @@ __noinline __u32 message_behind_blank(frame_t *frame, const struct packet *packe
 	if (blank >= packet->payload_length)
 		return packet->payload_whole ? SIP_KEEPALIVE : SIP_CUT;
 	message = message_at(frame, packet, blank, window);
+	if (message == SIP_LONG)
+		return message_of_long_method(frame, packet, blank, window);
 	return message == SIP_BLANK ? SIP_MALFORMED : message;
 }
 
@@ -234,7 +269,7 @@ static __always_inline __u32 payload_message(const struct run *run)
 	if (packet->payload_whole && packet->payload_length <= SIP_KEEPALIVE_BYTES)
 		return SIP_KEEPALIVE;
 	message = message_at(run->frame, packet, 0, window);
-	return message == SIP_BLANK ? message_behind_blank(run->frame, packet, window) : message;
+	return SIP_CLASS(message) >= SIP_LONG ? message_further_on(run->frame, packet, window) : message;
 }
 
 /* Does the capture lack bytes of the payload? */

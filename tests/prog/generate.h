@@ -318,6 +318,13 @@ static inline void add_line_ends(struct text *text, struct dice *dice, int most)
 		add_text(text, ONE_OF(dice, ends));
 }
 
+/* Goes on with a method, up to windows and up to frames full of it. */
+static inline void add_long_method(struct text *text, struct dice *dice)
+{
+	for (int count = below(dice, chance(dice, 70) ? 140 : 1600); count > 0; count--)
+		add_text(text, "M");
+}
+
 static inline void add_request(struct text *text, struct dice *dice)
 {
 	static const char *const known[] = {
@@ -347,6 +354,8 @@ static inline void add_request(struct text *text, struct dice *dice)
 	add_text(text, chance(dice, 30)   ? known[below(dice, 6)]
 		       : chance(dice, 90) ? ONE_OF(dice, known)
 					  : ONE_OF(dice, odd));
+	if (chance(dice, 3))
+		add_long_method(text, dice);
 	add_text(text, chance(dice, 98) ? " " : chance(dice, 50) ? "" : "\t");
 	add_text(text, chance(dice, 94) ? ONE_OF(dice, uris) : ONE_OF(dice, bad));
 	add_text(text, chance(dice, 95) ? " SIP/2.0\r\n" : "\r\n");

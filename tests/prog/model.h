@@ -28,7 +28,8 @@
 #define MODEL_LINES      256  /* left open: lines in so many bytes that no messages have */
 #define MODEL_FURTHER    200  /* left open: further messages of a class that are counted */
 #define MODEL_LINE_ENDS  9216 /* leading CR and LF that are skipped */
-#define MODEL_START_LINE 64   /* bytes by which a start-line is known */
+#define MODEL_METHOD     1536 /* bytes in which a method ends and its Request-URI begins */
+#define MODEL_PIECE_READ 64   /* bytes that are read at once: a scheme may go on behind them */
 #define MODEL_SLOTS      8    /* buckets that a source has at a time */
 
 /* Left open: a datagram's five seconds are counted in units of 16.8 ms, in 16 bits. */
@@ -564,17 +565,20 @@ static inline bool model_uri_begins(struct span uri, bool more)
 
 static inline bool model_request(struct span line, bool more, struct message *message)
 {
-	bool all = line.held == MODEL_START_LINE;
 	const struct method_row *row;
-	size_t name = 0;
+	size_t name = 0, seen;
+
+	line = model_cut(line, MODEL_METHOD);
 
 	while (name < line.held && model_is_token(line.data[name]))
 		name++;
 	if (name == line.held || (name && line.data[name] == ' ' && name + 1 == line.held)) {
-		message->cut = more && !all;
+		message->cut = more && line.held < MODEL_METHOD;
 		return false;
 	}
-	if (!name || line.data[name] != ' ' || !model_uri_begins(model_from(line, name + 1), more || all))
+	seen = ((name + 1) / MODEL_PIECE_READ + 1) * MODEL_PIECE_READ;
+	if (!name || line.data[name] != ' ' ||
+	    !model_uri_begins(model_from(model_cut(line, seen), name + 1), more || line.held >= seen))
 		return false;
 	row = model_method(model_cut(line, name));
 	message->class = row->class;
@@ -586,11 +590,10 @@ static inline bool model_request(struct span line, bool more, struct message *me
 static inline bool model_start_line(struct span text, bool more, struct message *message)
 {
 	static const char version[] = "SIP/2.0 ";
-	struct span line = model_cut(text, MODEL_START_LINE);
 
-	if (model_response(line, more, message) || model_request(line, more, message))
+	if (model_response(text, more, message) || model_request(text, more, message))
 		return true;
-	if (more && line.held < strlen(version) && !memcmp(line.data, version, line.held))
+	if (more && text.held < strlen(version) && !memcmp(text.data, version, text.held))
 		message->cut = true;
 	return false;
 }

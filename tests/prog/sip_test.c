@@ -125,18 +125,29 @@ static void test_request_lines(void **state)
 	lab_rows(*state, rows, COUNT(rows));
 }
 
-/* A window of 64 bytes shows a method of 62 and the beginning of its URI. */
+/* A window of 64 bytes shows a method of 62 and the beginning of its URI, 24 of them one of 1,534. */
 static void test_long_methods(void **state)
 {
 	struct lab *lab = *state;
-	char text[200];
+	static const int lengths[] = {60,  61,  62,  63,   64,	 65,   66,   126,  127, 128,
+				      129, 200, 999, 1472, 1533, 1534, 1535, 1536, 2000};
+	static char text[2100];
 
-	for (int length = 58; length <= 70; length++) {
+	for (size_t i = 0; i < COUNT(lengths); i++) {
 		static const struct expect well = AN_EXTENSION, odd = AN_ODD_ONE;
-		struct row row = {"method", {.payload = text}, .expect = length <= 62 ? well : odd};
+		struct row row = {"method", {.payload = text}, .expect = lengths[i] <= 1534 ? well : odd};
 
-		memset(text, 'M', length);
-		strcpy(text + length, URI);
+		memset(text, 'M', lengths[i]);
+		strcpy(text + lengths[i], URI);
+		lab_row(lab, &row);
+		row.expect = odd;
+		strcpy(text + lengths[i], "@ sip:a@b");
+		lab_row(lab, &row);
+		strcpy(text + lengths[i], " @ip:a@b");
+		lab_row(lab, &row);
+		strcpy(text + lengths[i], "  sip:a@b");
+		lab_row(lab, &row);
+		strcpy(text + lengths[i], "");
 		lab_row(lab, &row);
 	}
 	assert_int_equal(lab->failures, 0);

@@ -94,6 +94,9 @@ static __u32 plain_classify(const char *text, size_t length)
 	while (method < length && is_one_of(text[method], "-.!%*_+`'~"))
 		method++;
 	at = method + 1;
+	if (length == WINDOW_BYTES &&
+	    (method == WINDOW_BYTES || (at == WINDOW_BYTES && text[method] == ' ')))
+		return SIP_LONG;
 	if (!method || at >= length || text[method] != ' ' || !is_letter(text[at]))
 		return SIP_MALFORMED;
 	while (at < length && is_one_of(text[at], "+-."))
@@ -123,6 +126,8 @@ static const char *const samples[] = {
 	"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM sip:",
 	"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM sip:",
 	"INVITE abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
+	"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM sip:",
+	"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM sip:",
 };
 
 static size_t window_length(const char *text)
