@@ -186,6 +186,27 @@ static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 
 	return BUCKET_CONTENDED;
 }
 
+/*
+ * One strike more in the word of this tag: a bucket whose refusal is the answer. True where it is one too
+ * many, and the count begins anew; one that another CPU was faster than does not count. No debt is taken
+ * over.
+ */
+static __always_inline bool line_strikes_out(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+					     const struct sipdam_limit *limit, bool *displaced)
+{
+	struct bucket_slot slot = line_find(line, tag, now, horizon);
+	__u64 debt = slot.found ? slot.ahead : 0, cost = bucket_cost(limit, 1);
+	bool out = !bucket_conforms(limit, debt, cost);
+
+	if (out && !slot.found)
+		return true;
+	if (!bucket_swap(&line->word[slot.way & (SIPDAM_WAYS - 1)], slot.word,
+			 tag << SIPDAM_TAT_BITS | ((out ? now : now + debt + cost) & TAT_MASK)))
+		return false;
+	*displaced = !slot.found && slot.word && slot.ahead;
+	return out;
+}
+
 /* A pool's word: 64 bits of time, no tag, no wrap in 37,000 years. A refusal caps it as line_cap does. */
 static __always_inline void pool_cap(struct sipdam_pool *pool, __u64 tat, __u64 now,
 				     const struct sipdam_limit *limit)

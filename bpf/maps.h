@@ -85,6 +85,35 @@ struct {
 	__type(value, struct sipdam_line);
 } fragments SEC(".maps");
 
+/*
+ * Bans, until when and of whom: written by the tool and by packets. Full: a ban is refused where the eight
+ * places of its line are taken by bans in force (SIPDAM_TABLE_BAN_REFUSED); one that has ended gives its
+ * place up to the next, the longest ended first.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_BAN_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} bans SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_BAN_LINES *SIPDAM_WAYS);
+	__type(key, __u32);
+	__type(value, struct sipdam_ban);
+} ban_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_ban_gate);
+} ban_gate SEC(".maps");
+
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

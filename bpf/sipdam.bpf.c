@@ -5,6 +5,7 @@
  *
  *   read        is it for a protected port at all, and is it a packet?
  *   listed      allow, deny
+ *   banned      for a time
  *   inherited   fragments go the way of their first
  *   classify    what the payload is
  *   source      the buckets of the source
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bans.h"
 #include "clock.h"
 #include "cursor.h"
 #include "fragments.h"
@@ -56,6 +58,7 @@ struct work {
 	struct clock_cache clock;
 	struct window window;
 	struct demand demand;
+	struct ban_request offender;
 	struct bill bill;
 	struct look look;
 };
@@ -120,6 +123,13 @@ static __always_inline int read(const struct run *run)
 	return SIPDAM_REASON_NONE;
 }
 
+static __always_inline void hash_source(struct work *work, const struct sipdam_policy *policy)
+{
+	const struct packet *packet = &work->packet;
+
+	work->source_hash = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]);
+}
+
 /*
  * Finds the lines of the source and of its network and begins to read them: two cache misses of a flood
  * from many sources then pass side by side, while the payload is looked at, and not one after the other
@@ -131,7 +141,6 @@ static __always_inline void approach_tables(const struct run *run)
 	const struct packet *packet = &work->packet;
 	const struct sipdam_line *line;
 
-	work->source_hash = masked_hash(&packet->source, &run->policy->source_mask[family_index(packet)]);
 	line = source_line(work->source_hash);
 	if (line)
 		line_word(line, 0);
@@ -156,6 +165,17 @@ static __always_inline int listed(const struct run *run)
 	    list_has(run->work->policy_slot, SIPDAM_LIST_DENY, source, run->work->now))
 		return SIPDAM_REASON_DENIED;
 	return SIPDAM_REASON_NONE;
+}
+
+/* Step 3. The source's hash is known. */
+static __always_inline int banned(const struct run *run)
+{
+	struct work *work = run->work;
+
+	if (!bans_are_in_force(work->now) || work->tier == SIPDAM_TIER_ALLOWED || !run->policy->ban_enabled)
+		return SIPDAM_REASON_NONE;
+	ban_name(&work->offender, &work->packet, run->policy, work->source_hash, work->now);
+	return ban_finds(&work->offender) ? SIPDAM_REASON_BANNED : SIPDAM_REASON_NONE;
 }
 
 /* CRs and LFs at the beginning of the window `skip` bytes into the payload. */
@@ -484,6 +504,10 @@ static __always_inline int judge(const struct run *run)
 	if (reason)
 		return reason;
 	reason = listed(run);
+	if (!reason) {
+		hash_source(work, run->policy);
+		reason = banned(run);
+	}
 	if (!reason)
 		approach_tables(run);
 	work->unread = classify(run);
@@ -502,6 +526,45 @@ static __always_inline int judge(const struct run *run)
 	if (!network_admits(run))
 		return SIPDAM_REASON_NETWORK_RATE;
 	return pools_admit(run) ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_POOL_RATE;
+}
+
+/* Drops that are the source's own fault: not those for what others send, or for what it is on a list for. */
+static __always_inline bool is_strike(int reason)
+{
+	return (1U << SIPDAM_REASON_SOURCE_RATE | 1U << SIPDAM_REASON_FRAGMENT |
+		1U << SIPDAM_REASON_MALFORMED) >>
+		       (reason & (SIPDAM_REASONS_MAX - 1)) &
+	       1;
+}
+
+/*
+ * A strike against the source of a packet. Malformed packets come here from before the lists, which are asked
+ * now. In monitor mode as well: it shows what would be. 1 where ban.drops have been reached: work->offender
+ * is to be banned, from the next packet on. A function of its own so that it is verified apart.
+ */
+__noinline int strike(struct work *work, const struct sipdam_policy *policy, int reason)
+{
+	struct run run = {.work = work, .policy = policy};
+
+	/* No host sends from IPv4's place in IPv6, and no IPv4 host is to be banned for it. */
+	if (!work || !policy || !work->packet.family ||
+	    (work->packet.family == 6 && is_mapped(&work->packet.source)))
+		return 0;
+	if (reason == SIPDAM_REASON_MALFORMED) {
+		if (listed(&run))
+			return 0;
+		hash_source(work, policy);
+	}
+	if (work->tier != SIPDAM_TIER_UNKNOWN)
+		return 0;
+	work->demand = demand_of(&run, work->source_hash, SIPDAM_KIND_STRIKES, 1);
+	if (!source_strikes_out(&policy->strikes, &work->demand))
+		return 0;
+	ban_name(&work->offender, &work->packet, policy, work->source_hash, work->now);
+	work->offender.lasting = policy->ban_for;
+	work->offender.most = policy->ban_max;
+	work->offender.cause = SIPDAM_BAN_DROPS;
+	return 1;
 }
 
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
@@ -529,6 +592,9 @@ int sipdam_filter(struct xdp_md *context)
 	reason = judge(&run);
 	if (plainly_other && reason != SIPDAM_REASON_NOT_SIP)
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a trial shows that the two ways differ */
+	if (is_strike(reason) && !limit_is_unlimited(&run.policy->strikes) &&
+	    strike(run.work, run.policy, reason))
+		ban_source(&run.work->offender);
 	if (packet->fragment == FRAGMENT_FIRST && packet->family)
 		fragment_remember(packet, reason,
 				  run.work->now ? run.work->now : clock_now(&run.work->clock));

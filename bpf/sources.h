@@ -9,22 +9,11 @@
 #include "maps.h"
 #include "packet.h"
 #include "segment.h"
+#include "sipdam/hash.h"
 
-/*
- * Keyed mix of two words into 64 bits: multiplications by odd secrets, the high half folded into the low
- * one after each, so that neither equal lines nor equal tags can be computed from outside. Three of them:
- * with two, sources that differ in the last bytes of a word alone share a line. Not a cryptographic hash:
- * it costs 3 ns, a SipHash ten times that.
- */
 static __always_inline __u64 keyed_hash(__u64 high, __u64 low)
 {
-	__u64 hash = (low ^ secret.word[0]) * (secret.word[2] | 1);
-
-	hash ^= hash >> 32;
-	hash = (hash + (high ^ secret.word[1])) * (secret.word[3] | 1);
-	hash ^= hash >> 29;
-	hash = (hash ^ secret.word[1]) * (secret.word[2] | 1);
-	return hash ^ hash >> 32;
+	return sipdam_hash(&secret, high, low);
 }
 
 static __always_inline __u32 family_index(const struct packet *packet)
@@ -89,6 +78,26 @@ static __always_inline bool source_takes(const struct sipdam_limit *limit, const
 	struct sipdam_line *line = source_line(demand->hash);
 
 	return !line || line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED);
+}
+
+/*
+ * One drop more of a source that it has itself to blame for. True where it is one too many. Strikes lie in
+ * the line beside the source's own: among its classes one would push the other out, and a debt be taken for
+ * strikes or shed by them.
+ */
+static __always_inline bool source_strikes_out(const struct sipdam_limit *strikes,
+					       const struct demand *demand)
+{
+	struct sipdam_line *line = source_line(demand->hash ^ 1);
+	bool displaced = false, out;
+
+	if (!line)
+		return false;
+	out = line_strikes_out(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon,
+			       strikes, &displaced);
+	if (displaced)
+		count_table_event(SIPDAM_TABLE_SOURCE_DISPLACED);
+	return out;
 }
 
 static __always_inline bool network_takes(const struct sipdam_limit *limit, const struct demand *demand)

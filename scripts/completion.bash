@@ -8,7 +8,7 @@ _sipdam_options() {
 	confirm) echo "--late --help --usage" ;;
 	detach) echo "--all --help --usage" ;;
 	status | stats | get | version | config-check) echo "--json --help --usage" ;;
-	allow | deny) echo "--for --json --help --usage" ;;
+	allow | deny | ban) echo "--for --json --help --usage" ;;
 	reload) echo "--config --help --usage" ;;
 	config-show) echo "--config --json --help --usage" ;;
 	serve) echo "--listen --help --usage" ;;
@@ -97,7 +97,7 @@ _sipdam_list() {
 }
 
 _sipdam() {
-	local commands="attach confirm detach status stats set get reload config allow deny serve replay version"
+	local commands="attach confirm detach status stats set get reload config allow deny ban serve replay version"
 	local tool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} action=
 	local previous=${COMP_WORDS[COMP_CWORD - 1]} before=
 
@@ -128,6 +128,7 @@ _sipdam() {
 	config) _sipdam_offer "check show" "$current" ;;
 	config-check | replay) _sipdam_offer_files "$current" ;;
 	allow | deny) _sipdam_list "$action" "$current" ;;
+	ban) [[ $action ]] || _sipdam_offer "add del list" "$current" ;;
 	esac
 }
 

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "live.h"
 #include "pins.h"
+#include "span.h"
 #include "trie.h"
 
 /* Prefixes of one add or del; more come by import. */
@@ -202,25 +203,6 @@ static int print_json(const struct arguments *arguments, const struct sipdam_met
 	return error;
 }
 
-/* What is left, by its two largest units: 6d23h, 59m59s. */
-static void format_left(__u64 nanoseconds, char *text, size_t size)
-{
-	static const struct {
-		const char *unit;
-		__u64 seconds;
-	} units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
-	__u64 left = (nanoseconds + 999999999) / 1000000000;
-	size_t i = 0;
-
-	while (i < 3 && left < units[i].seconds)
-		i++;
-	if (i < 3 && left % units[i].seconds >= units[i + 1].seconds)
-		snprintf(text, size, "%llu%s%llu%s", left / units[i].seconds, units[i].unit,
-			 left % units[i].seconds / units[i + 1].seconds, units[i + 1].unit);
-	else
-		snprintf(text, size, "%llu%s", left / units[i].seconds, units[i].unit);
-}
-
 static void print_text(const struct sipdam_meta *meta, const struct trie_entries *entries)
 {
 	__u64 now = trie_now();
@@ -236,7 +218,7 @@ static void print_text(const struct sipdam_meta *meta, const struct trie_entries
 		json_array_foreach (origins, index, origin)
 			printf(" %s", json_string_value(origin));
 		if (entry->entry.expires) {
-			format_left(entry->entry.expires > now ? entry->entry.expires - now : 0, left,
+			span_format_left(entry->entry.expires > now ? entry->entry.expires - now : 0, left,
 				    sizeof(left));
 			printf(", for %s more", left);
 		}

@@ -76,13 +76,15 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
 			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
-			 "lists", lists, "displaced", displaced);
+			 "lists", lists, "displaced", displaced, "bans", "enabled",
+			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
+			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED]);
 }
 
 static int print_json(const struct snapshot *snapshot)
@@ -133,6 +135,22 @@ static void print_deadline(const struct snapshot *snapshot)
 		       left);
 }
 
+static void print_bans(const struct snapshot *snapshot)
+{
+	const struct sipdam_policy *policy = &snapshot->policy;
+	__u64 refused = snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED];
+
+	printf("Bans        %llu source%s", (unsigned long long)snapshot->banned,
+	       snapshot->banned == 1 ? "" : "s");
+	if (!policy->ban_enabled)
+		printf("; switched off (ban.enabled): nobody is dropped for a ban\n");
+	else
+		printf("%s\n", policy->ban_drops ? "" : "; none is banned for drops (ban.drops is 0)");
+	if (refused)
+		printf("            %llu could not be banned: the table was full where they would be\n",
+		       (unsigned long long)refused);
+}
+
 static void print_text(const struct snapshot *snapshot)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
@@ -158,6 +176,7 @@ static void print_text(const struct snapshot *snapshot)
 	       policy->list_entries[SIPDAM_LIST_ALLOW], policy->list_entries[SIPDAM_LIST_DENY],
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES] ? "" : "all",
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES]);
+	print_bans(snapshot);
 	print_tables(snapshot);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])
 		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls "

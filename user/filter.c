@@ -134,6 +134,14 @@ static struct sipdam_bpf *open_skeleton(__u64 sources, const struct sipdam_secre
 	return skeleton;
 }
 
+/* For whoever else is to find a source's line. */
+static int write_secret(struct sipdam_bpf *skeleton, const struct sipdam_secret *secret)
+{
+	__u32 zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.secrets), &zero, secret, BPF_ANY);
+}
+
 /* ---- trial ---- */
 
 static int trial_map_record(struct filter *filter)
@@ -206,6 +214,8 @@ int filter_open_private(struct filter **filter, const struct settings *settings,
 		error = problem_of_load(error, problem);
 	else if ((error = trial_map_record(opened)))
 		problem_set(problem, error, "mapping the clock of a replay: %s", strerror(-error));
+	else if ((error = write_secret(opened->skeleton, &secret)))
+		problem_set(problem, error, "writing the keys: %s", strerror(-error));
 	else
 		error = filter_trial_configure(opened, settings, problem);
 	if (error) {
@@ -378,7 +388,6 @@ static int make_array(void)
 static int load_live(struct filter *filter, bool running, struct problem *problem)
 {
 	struct sipdam_bpf *skeleton = filter->skeleton;
-	__u32 zero = 0;
 	int error = set_pin_paths(skeleton->obj);
 
 	if (!error)
@@ -387,8 +396,7 @@ static int load_live(struct filter *filter, bool running, struct problem *proble
 		return problem_of_load(error, problem);
 	error = set_pin_modes(skeleton->obj);
 	if (!error && !running)
-		error = bpf_map_update_elem(bpf_map__fd(skeleton->maps.secrets), &zero, &filter->secret,
-					    BPF_ANY);
+		error = write_secret(skeleton, &filter->secret);
 	if (!error)
 		error = make_array();
 	if (error)

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bans.h"
 #include "cleanup.h"
 #include "pins.h"
 
@@ -188,6 +189,23 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return 0;
 }
 
+/* Bans are of sources: where another length of prefix is one, those of before are of nobody. */
+static int end_foreign_bans(const struct sipdam_policy *before, const struct sipdam_policy *policy,
+			    struct problem *problem)
+{
+	struct bans bans;
+	int error;
+
+	if (!memcmp(before->source_prefix, policy->source_prefix, sizeof(policy->source_prefix)))
+		return 0;
+	error = bans_open(&bans, problem);
+	if (error)
+		return error;
+	bans_end_others(&bans, policy, trie_now());
+	bans_close(&bans);
+	return 0;
+}
+
 /*
  * Policy and lists together into the idle slot, then the switch. The policy tells how many entries the
  * lists have that do not change here.
@@ -217,7 +235,8 @@ static int commit(struct sipdam_policy *policy, const struct list_change changes
 	/* Words written under a policy with deeper buckets are still told from old ones. */
 	if (before.horizon > policy->horizon)
 		policy->horizon = before.horizon;
-	return write_slot(slot, policy, problem);
+	error = write_slot(slot, policy, problem);
+	return error ? error : end_foreign_bans(&before, policy, problem);
 }
 
 int live_commit(const struct settings *settings, struct problem *problem)
@@ -287,6 +306,34 @@ int live_list_read(int list, struct trie_entries *entries, struct problem *probl
 			entries->entry[kept++] = entries->entry[i];
 	entries->count = kept;
 	return error;
+}
+
+int live_list_holds(int list, const __u8 address[16], bool *held, struct problem *problem)
+{
+	struct sipdam_prefix key = {.bits = 128};
+	struct sipdam_entry entry;
+	_cleanup_close_ int fd = -1;
+	__u64 now = trie_now();
+	__u32 slot;
+	int error = read_active(&slot, problem);
+
+	if (error)
+		return error;
+	fd = open_trie(list, slot, true, problem);
+	if (fd < 0)
+		return fd;
+	memcpy(key.address, address, sizeof(key.address));
+	*held = false;
+	/* As the program looks: behind an entry that has expired there may be a shorter one. */
+	while (!*held && !bpf_map_lookup_elem(fd, &key, &entry)) {
+		if (address_is_ipv4(address) && entry.bits < 96)
+			break;
+		*held = !entry.expires || entry.expires > now;
+		if (!entry.bits)
+			break;
+		key.bits = entry.bits - 1;
+	}
+	return 0;
 }
 
 int live_read(struct settings *settings, struct problem *problem)

@@ -33,6 +33,9 @@ int live_confirm(bool late, __s64 *left, struct problem *problem);
 /* All entries of a list (enum sipdam_list), expired ones left out. Free with trie_entries_free. */
 int live_list_read(int list, struct trie_entries *entries, struct problem *problem);
 
+/* Does an entry in force hold the address? One look-up, however long the list. */
+int live_list_holds(int list, const __u8 address[16], bool *held, struct problem *problem);
+
 /* Adds one prefix by the command line. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
 int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, struct problem *problem);
 

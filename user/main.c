@@ -24,6 +24,7 @@ static const struct command {
 	{"config", cmd_config, "check a configuration file, show the whole"},
 	{"allow", cmd_allow, "list of sources that are always let in"},
 	{"deny", cmd_deny, "list of sources that are always dropped"},
+	{"ban", cmd_ban, "sources that are dropped for a time"},
 	{"serve", cmd_serve, "daemon: metrics for Prometheus"},
 	{"replay", cmd_replay, "run a capture through the filter, live untouched"},
 	{"version", cmd_version, "print the version"},

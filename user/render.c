@@ -468,6 +468,12 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 	       "Packets dropped because other CPUs took the same bucket first.");
 	fprintf(out, "sipdam_table_contended_total %" PRIu64 "\n",
 		(uint64_t)snapshot->table_events[SIPDAM_TABLE_CONTENDED]);
+	metric(out, "sipdam_banned_sources", "gauge", "Sources that are banned now.");
+	fprintf(out, "sipdam_banned_sources %" PRIu64 "\n", (uint64_t)snapshot->banned);
+	metric(out, "sipdam_bans_refused_total", "counter",
+	       "Bans that the filter did not make because the table was full where they would have been.");
+	fprintf(out, "sipdam_bans_refused_total %" PRIu64 "\n",
+		(uint64_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED]);
 	metric(out, "sipdam_source_table_lines", "gauge", "Size of the table of sources.");
 	fprintf(out, "sipdam_source_table_lines %" PRIu64 "\n", (uint64_t)snapshot->meta.sources);
 }

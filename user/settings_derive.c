@@ -184,13 +184,28 @@ static int check_order(const struct sipdam_policy *policy, const char *shorter, 
 			longer, most_text, most_text);
 }
 
+/* Strikes leak one after the other, each in a tick at least. */
+static int check_drops(const struct sipdam_policy *policy, struct complaint *complaint)
+{
+	size_t drops = field_named("ban.drops"), within = field_named("ban.within");
+	__u64 most = policy->ban_within >> SIPDAM_TICK_SHIFT;
+	char text[32];
+
+	if (policy->ban_drops <= most)
+		return 0;
+	settings_format_duration(policy->ban_within, text, sizeof(text));
+	return complain(complaint, drops, within,
+			"%u within %s (ban.within) cannot be: expected at most %llu", policy->ban_drops, text,
+			most);
+}
+
 int settings_check(const struct settings *settings, struct complaint *complaint)
 {
 	const struct sipdam_policy *policy = &settings->policy;
 
 	if (check_ports(policy, complaint) || check_keys(policy, complaint) ||
 	    check_limits(policy, complaint) || check_order(policy, "verify.min", "verify.max", complaint) ||
-	    check_order(policy, "ban.for", "ban.max", complaint))
+	    check_order(policy, "ban.for", "ban.max", complaint) || check_drops(policy, complaint))
 		return -EINVAL;
 	return 0;
 }
@@ -227,10 +242,29 @@ static void derive_limits(struct sipdam_policy *policy)
 	}
 }
 
+/*
+ * As a bucket whose refusal bans: the last of `drops` drops at one instant is the first it does not admit,
+ * and drops that come more slowly than drops / within never empty it. Unlimited: nobody is banned for drops.
+ */
+static void derive_strikes(struct sipdam_policy *policy)
+{
+	struct sipdam_limit *strikes = &policy->strikes;
+
+	memset(strikes, 0, sizeof(*strikes));
+	if (!policy->ban_enabled || !policy->ban_drops)
+		return;
+	strikes->interval = (policy->ban_within >> SIPDAM_TICK_SHIFT) / policy->ban_drops;
+	strikes->burst = policy->ban_drops - 1;
+	strikes->depth = strikes->interval * strikes->burst;
+}
+
 /* Words of tables, not pools: only those have 44 bits. */
 static void derive_horizon(struct sipdam_policy *policy)
 {
 	__u64 deepest = policy->network.unlimited ? 0 : policy->network.depth;
+
+	if (policy->strikes.depth > deepest)
+		deepest = policy->strikes.depth;
 
 	for (int tier = 0; tier < SIPDAM_TIERS; tier++) {
 		for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
@@ -291,6 +325,7 @@ static void derive_entries(struct settings *settings)
 void settings_derive(struct settings *settings)
 {
 	derive_limits(&settings->policy);
+	derive_strikes(&settings->policy);
 	derive_horizon(&settings->policy);
 	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++)
 		derive_ports(&settings->policy.ports[kind]);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bans.h"
 #include "cleanup.h"
 #include "filter.h"
 #include "interface.h"
@@ -111,7 +112,7 @@ static int read_table_events(struct snapshot *snapshot, struct problem *problem)
 
 	if (events < 0)
 		return events;
-	for (__u32 event = 0; event <= SIPDAM_TABLE_CONTENDED; event++) {
+	for (__u32 event = 0; event < SIPDAM_TABLE_EVENTS; event++) {
 		error = sum_cpus(events, event, &snapshot->table_events[event], 1);
 		if (error)
 			return read_failed(problem, "table_events", error);
@@ -153,6 +154,18 @@ static int read_pools(struct snapshot *snapshot, struct problem *problem)
 	return 0;
 }
 
+static int read_bans(struct snapshot *snapshot, struct problem *problem)
+{
+	struct bans bans;
+	int error = bans_read(&bans, false, problem);
+
+	if (error)
+		return error;
+	snapshot->banned = bans_count(&bans, trie_now());
+	bans_close(&bans);
+	return 0;
+}
+
 int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 {
 	_cleanup_free_ struct snapshot *fresh = calloc(1, sizeof(*fresh));
@@ -170,6 +183,8 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 		error = read_table_events(fresh, problem);
 	if (!error)
 		error = read_pools(fresh, problem);
+	if (!error)
+		error = read_bans(fresh, problem);
 	if (!error)
 		*snapshot = *fresh;
 	return error;

@@ -29,6 +29,7 @@ struct snapshot {
 	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
 						  * UINT64_MAX: unlimited */
+	__u64 banned;                            /* sources banned now */
 	struct sipdam_policy policy;             /* in force */
 	__u64 now;                               /* CLOCK_MONOTONIC nanoseconds of the reading */
 	struct sipdam_meta meta;

@@ -116,6 +116,7 @@ struct sipdam_policy {
 	__u64 verify_min, verify_max, verify_hold; /* nanoseconds */
 	__u64 trust_ttl;                           /* nanoseconds */
 	__u64 ban_within, ban_for, ban_max;        /* nanoseconds */
+	struct sipdam_limit strikes;               /* drops of a source before it is banned; derived */
 	__u32 ban_drops, ban_failures;
 	__u32 verify_enabled, trust_learn, ban_enabled;
 	__u32 tls_min_version;                   /* 0, 0x0303, 0x0304 */

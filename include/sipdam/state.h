@@ -21,7 +21,7 @@
 /*
  * One cache line of a set-associative table. Sources and networks: word = tag:20 | arrival time:44,
  * tag = source:16 | kind:4, where the kind is the class (sources) or 1 (networks). Fragments: see
- * bpf/fragments.h. A word of 0 is free.
+ * bpf/fragments.h. Bans: tag:20 of the source | end:44. A word of 0 is free.
  */
 #define SIPDAM_WAY_BITS 3
 #define SIPDAM_WAYS     (1 << SIPDAM_WAY_BITS)
@@ -29,6 +29,50 @@ struct sipdam_line {
 	__u64 word[SIPDAM_WAYS];
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct sipdam_line) == 64, "one cache line");
+
+/* The kind of source words that is no class: drops that a source is to be banned for (ban.drops). They lie in
+ * the line beside that of its classes, whose number differs in the last bit. */
+#define SIPDAM_KIND_STRIKES 13
+_Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES, "classes come first");
+
+/*
+ * Bans. A line of `bans` says until when: eight sources a line, times in units of a millisecond (2^20 ns)
+ * since the clock's beginning; 44 bits of them hold whatever 64 bits of nanoseconds do. What else there is to
+ * know of the ban in word `way` of line n is record n * SIPDAM_WAYS + way. A ban that has ended stays until
+ * its place is needed: for as long as ban.max the next one of the same source lasts twice as long.
+ */
+#define SIPDAM_BAN_LINES      32768 /* room for 262,144: with 65,536 in force one in 7,000 finds its line full */
+#define SIPDAM_BAN_UNIT_SHIFT 20    /* nanoseconds to units */
+#define SIPDAM_BAN_END_BITS   44
+
+/* X(name, number, label) */
+#define SIPDAM_BAN_CAUSES(X)                                                                                 \
+	X(MANUAL, 1, "manual")                                                                               \
+	X(DROPS, 2, "drops")
+
+enum sipdam_ban_cause {
+#define X(name, number, label) SIPDAM_BAN_##name = number,
+	SIPDAM_BAN_CAUSES(X)
+#undef X
+};
+
+struct sipdam_ban {
+	__u64 high, low; /* the source's prefix as an address: network byte order, IPv4 as ::ffff:a.b.c.d */
+	__u64 since;     /* CLOCK_MONOTONIC nanoseconds */
+	__u64 dropped;   /* packets since; several CPUs that count at once lose some */
+	__u32 times;     /* bans of this source in a row, this one included */
+	__u16 tag;       /* low bits of the word's: a record whose word has another is being written */
+	__u8 bits;       /* of the prefix, over 128: a ban of another source_key is none */
+	__u8 cause;      /* enum sipdam_ban_cause */
+};
+_Static_assert(sizeof(struct sipdam_ban) == 40, "struct sipdam_ban");
+
+/* What every packet asks first; alone in its cache line, and written when a ban begins. */
+struct sipdam_ban_gate {
+	__u64 latest; /* no ban ends later than this: CLOCK_MONOTONIC nanoseconds */
+	__u64 pad[7];
+};
+_Static_assert(sizeof(struct sipdam_ban_gate) == 64, "one cache line");
 
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
@@ -76,7 +120,8 @@ enum sipdam_table_event {
 	SIPDAM_TABLE_SOURCE_DISPLACED = 0,   /* a source word still in the future was replaced */
 	SIPDAM_TABLE_NETWORK_DISPLACED = 1,  /* a network word still in the future was replaced */
 	SIPDAM_TABLE_FRAGMENT_DISPLACED = 2, /* a fragment verdict still valid was replaced */
-	SIPDAM_TABLE_CONTENDED = 3, /* a bucket was refused because other CPUs took it first, twice */
+	SIPDAM_TABLE_CONTENDED = 3,   /* a bucket was refused because other CPUs took it first, twice */
+	SIPDAM_TABLE_BAN_REFUSED = 4, /* a source was not banned: the places it may have are taken */
 };
 #define SIPDAM_TABLE_EVENTS 8
 

@@ -28,7 +28,9 @@ struct generated {
 	__u64 now; /* nanoseconds */
 	__u8 *data;
 	__u32 length;
-	__u32 wire_length; /* of a frame that the capture cut short; 0: whole */
+	__u32 wire_length;              /* of a frame that the capture cut short; 0: whole */
+	char by_hand[INET6_ADDRSTRLEN]; /* who is banned before it comes; empty: nobody */
+	__u64 ban;                      /* for so long, nanoseconds; 0: pardoned */
 };
 
 /* Ports that a policy protects, for packets to be sent to. */
@@ -247,6 +249,17 @@ static inline void say_keys(struct policy_text *policy, struct dice *dice)
 	    shorter < longer ? shorter : longer);
 }
 
+/* In a quarter of the policies drops ban; in the others only a hand does. */
+static inline void say_bans(struct policy_text *policy, struct dice *dice)
+{
+	static const char *const within[] = {"1s", "10s", "333ms", "1m"}, *const most[] = {"8s", "1m", "15s"};
+	static const int drops[] = {1, 2, 3, 5, 10, 40};
+
+	say(policy, "ban: {enabled: %s, drops: %d, within: %s, for: %ds, max: %s}\n",
+	    chance(dice, 95) ? "true" : "false", chance(dice, 25) ? ONE_OF(dice, drops) : 0,
+	    ONE_OF(dice, within), 1 + below(dice, 4), ONE_OF(dice, most));
+}
+
 static inline void generate_policy(struct policy_text *policy, struct dice *dice)
 {
 	int loose = below(dice, 3); /* which tier of limits is met least */
@@ -258,6 +271,7 @@ static inline void generate_policy(struct policy_text *policy, struct dice *dice
 	say_prefixes(policy, dice, "allow", true);
 	say_prefixes(policy, dice, "deny", true);
 	say_keys(policy, dice);
+	say_bans(policy, dice);
 	say(policy, "limits:\n");
 	say_limits(policy, dice, "unknown", loose == 0 ? 90 : 40);
 	if (chance(dice, 50))
@@ -780,6 +794,16 @@ static inline void generate_packet(struct dice *dice, const struct chosen_ports 
 }
 
 /* Fills a trace that trace_free has emptied, or that is zero. */
+/* Once in a while somebody is banned by hand, or pardoned. */
+static inline void generate_ban(struct dice *dice, struct generated *packet)
+{
+	packet->by_hand[0] = 0;
+	if (below(dice, 600))
+		return;
+	pick_source(dice, pick_family(dice), packet->by_hand);
+	packet->ban = chance(dice, 80) ? 1 + dice_throw(dice) % (10 * 1000000000ULL) : 0;
+}
+
 static inline void generate_trace(struct trace *trace, __u64 seed, struct frame *frame)
 {
 	struct dice dice = {.state = seed * 0x2545f4914f6cdd1dULL};
@@ -804,6 +828,7 @@ static inline void generate_trace(struct trace *trace, __u64 seed, struct frame 
 		trace->packet[i].now = now;
 		generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
 				&trace->packet[i]);
+		generate_ban(&dice, &trace->packet[i]);
 	}
 }
 

@@ -21,6 +21,8 @@
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
+#include "address.h"
+#include "bans.h"
 #include "filter.h"
 #include "prog/packet.h"
 
@@ -81,6 +83,7 @@ struct lab {
 	struct filter *filter;
 	struct sipdam_trial *trial;
 	struct table table[LAB_TABLES];
+	struct bans bans;
 	char *policy; /* in force */
 	__u64 now;    /* nanoseconds */
 	struct ledger expected;
@@ -173,16 +176,39 @@ static inline void lab_map_table(struct lab *lab, int number, const char *name)
 	assert_true(table->memory != MAP_FAILED);
 }
 
-/* Forgets every bucket and fragment. Counters stay. */
+/* The tables of a filter that has just been opened. */
+static inline void lab_map_tables(struct lab *lab)
+{
+	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments"};
+
+	for (int i = 0; i < LAB_TABLES; i++)
+		lab_map_table(lab, i, tables[i]);
+	assert_int_equal(bans_map(&lab->bans, filter_map(lab->filter, "bans"),
+				  filter_map(lab->filter, "ban_records"), filter_map(lab->filter, "ban_gate"),
+				  filter_map(lab->filter, "secrets")),
+			 0);
+}
+
+/* Where there never was a ban there is none to forget: clearing their tables takes longer than a row. */
+static inline void lab_pardon(struct lab *lab)
+{
+	if (!lab->bans.gate->latest)
+		return;
+	memset(lab->bans.line, 0, SIPDAM_BAN_LINES * sizeof(*lab->bans.line));
+	memset(lab->bans.record, 0, SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(*lab->bans.record));
+	memset(lab->bans.gate, 0, sizeof(*lab->bans.gate));
+}
+
+/* Forgets every bucket, fragment and ban. Counters stay. */
 static inline void lab_forget(struct lab *lab)
 {
+	lab_pardon(lab);
 	for (int i = 0; i < LAB_TABLES; i++)
 		memset(lab->table[i].memory, 0, lab->table[i].bytes);
 }
 
 static inline int lab_open(void **state)
 {
-	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments"};
 	struct lab *lab = calloc(1, sizeof(*lab));
 	struct problem problem = {""};
 	struct settings settings;
@@ -192,8 +218,7 @@ static inline int lab_open(void **state)
 		fail_msg("%s", problem.text);
 	settings_free(&settings);
 	lab->trial = filter_trial(lab->filter);
-	for (int i = 0; i < LAB_TABLES; i++)
-		lab_map_table(lab, i, tables[i]);
+	lab_map_tables(lab);
 	*state = lab;
 	return 0;
 }
@@ -204,6 +229,7 @@ static inline int lab_close(void **state)
 
 	for (int i = 0; i < LAB_TABLES; i++)
 		munmap(lab->table[i].memory, lab->table[i].bytes);
+	bans_close(&lab->bans);
 	filter_free(lab->filter);
 	free(lab->policy);
 	free(lab);
@@ -223,6 +249,37 @@ static inline int lab_clean(void **state)
 }
 
 #define lab_test(function) cmocka_unit_test_setup(function, lab_clean)
+
+/* ---- bans ---- */
+
+static inline struct sipdam_policy lab_policy_in_force(struct lab *lab)
+{
+	struct sipdam_policy policy;
+	__u32 zero = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(filter_map(lab->filter, "policy"), &zero, &policy), 0);
+	return policy;
+}
+
+/* What counts as one source with this address. */
+static inline struct sipdam_prefix lab_source(struct lab *lab, const char *address)
+{
+	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct sipdam_prefix given;
+	bool exact;
+
+	assert_int_equal(address_parse_prefix(address, &given), 0);
+	return bans_source(&policy, &given, &exact);
+}
+
+/* A ban as `sipdam ban add` makes it. */
+static inline int lab_ban(struct lab *lab, const char *address, __u64 lasting)
+{
+	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct sipdam_prefix source = lab_source(lab, address);
+
+	return bans_add(&lab->bans, &source, lab->now, lasting, policy.ban_max);
+}
 
 /* ---- counters ---- */
 

@@ -38,6 +38,9 @@
 #define MODEL_FOLLOWERS      45
 #define MODEL_DATAGRAM_UNITS (65536 / 8)
 
+/* Left open: a ban's end is counted in units of 2^20 ns, rounded up. */
+#define MODEL_BAN_UNIT (1ULL << 20)
+
 /* What either side says of a packet. */
 struct answer {
 	bool dropped;
@@ -57,6 +60,7 @@ struct model_line {
 	__u8 family;
 	__u8 key[16];
 	struct model_slot slot[MODEL_SLOTS];
+	struct model_slot strikes; /* of a source */
 };
 
 struct model_datagram {
@@ -69,6 +73,15 @@ struct model_datagram {
 	__u8 reason;
 };
 
+/* The last ban of a source, in force or not. */
+struct model_ban {
+	__u8 family;
+	__u8 key[16];
+	__u32 prefix;
+	__u64 end; /* nanoseconds */
+	int times;
+};
+
 struct model {
 	const struct settings *settings;
 	__u64 now; /* nanoseconds */
@@ -77,6 +90,8 @@ struct model {
 	__u64 pool_full_at[SIPDAM_CLASSES_MAX];
 	struct model_datagram *datagram;
 	size_t datagrams, datagram_room;
+	struct model_ban *ban;
+	size_t bans, ban_room;
 };
 
 /* Bytes on the wire, of which a capture may hold only the first. */
@@ -932,6 +947,124 @@ static inline int model_charge(struct model *model, const struct model_packet *p
 	return SIPDAM_REASON_WITHIN_LIMITS;
 }
 
+/* ---- step 3: bans ---- */
+
+/* The ban that a source has or had; with make, a place for one. */
+static inline struct model_ban *model_ban(struct model *model, const struct model_packet *packet, bool make)
+{
+	const __u32 *prefix = model->settings->policy.source_prefix;
+	struct model_ban wanted = {.family = (__u8)packet->family, .prefix = prefix[packet->family]};
+
+	model_key(packet, prefix, wanted.key);
+	for (size_t i = 0; i < model->bans; i++) {
+		struct model_ban *ban = &model->ban[i];
+
+		if (ban->family == wanted.family && ban->prefix == wanted.prefix &&
+		    !memcmp(ban->key, wanted.key, 16))
+			return ban;
+	}
+	if (!make)
+		return NULL;
+	if (model->bans == model->ban_room) {
+		model->ban_room = model->ban_room * 2 + 64;
+		model->ban = realloc(model->ban, model->ban_room * sizeof(wanted));
+	}
+	model->ban[model->bans] = wanted;
+	return &model->ban[model->bans++];
+}
+
+static inline bool model_banned(struct model *model, const struct model_packet *packet)
+{
+	struct model_ban *ban = model_ban(model, packet, false);
+
+	return model->settings->policy.ban_enabled && ban && model->now < ban->end;
+}
+
+static inline void model_begin_ban(const struct model *model, struct model_ban *ban, __u64 lasting)
+{
+	__u64 end = model->now + lasting;
+
+	ban->end = (end + MODEL_BAN_UNIT - 1) / MODEL_BAN_UNIT * MODEL_BAN_UNIT;
+}
+
+/* The next ban counts on from one that is in force or ended less than ban.max ago. */
+static inline bool model_remembers(const struct model *model, const struct model_ban *ban)
+{
+	return ban->times && model->now < ban->end + model->settings->policy.ban_max;
+}
+
+static inline void model_ban_by_drops(struct model *model, const struct model_packet *packet)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_ban *ban = model_ban(model, packet, true);
+	__u64 lasting = policy->ban_for;
+
+	/* Left open: malformed packets are dropped before the ban is asked for, and make it no longer. */
+	if (model->now < ban->end)
+		return;
+	ban->times = model_remembers(model, ban) ? ban->times + 1 : 1;
+	for (int time = 1; time < ban->times && lasting < policy->ban_max; time++)
+		lasting *= 2;
+	model_begin_ban(model, ban, lasting < policy->ban_max ? lasting : policy->ban_max);
+}
+
+/* A ban by hand of one that is banned is the same ban, with another end. */
+static inline void model_ban_by_hand(struct model *model, int family, const __u8 source[16], __u64 lasting)
+{
+	struct model_packet packet = {.family = family};
+	struct model_ban *ban;
+
+	memcpy(packet.source, source, 16);
+	ban = model_ban(model, &packet, true);
+	if (!ban->times || model->now >= ban->end)
+		ban->times = model_remembers(model, ban) ? ban->times + 1 : 1;
+	model_begin_ban(model, ban, lasting);
+}
+
+static inline void model_pardon(struct model *model, int family, const __u8 source[16])
+{
+	struct model_packet packet = {.family = family};
+	struct model_ban *ban;
+
+	memcpy(packet.source, source, 16);
+	ban = model_ban(model, &packet, false);
+	if (ban)
+		ban->times = 0, ban->end = 0;
+}
+
+/*
+ * Of drops that are the source's own fault ban.drops within ban.within ban it: a bucket that holds one fewer
+ * and gets them back evenly over that time, and a drop that finds it empty bans. The bucket is full then.
+ * Left open: times between two are whole ticks, rounded down.
+ */
+static inline void model_strike(struct model *model, const struct model_packet *packet)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_line *line = model_line(model, packet, policy->source_prefix, false);
+	__u64 interval = (policy->ban_within >> SIPDAM_TICK_SHIFT) / policy->ban_drops;
+	__u64 now = model_tick(model), debt = model_debt(model, &line->strikes);
+
+	if (debt + interval <= interval * (policy->ban_drops - 1)) {
+		line->strikes.full_at = now + debt + interval;
+		return;
+	}
+	line->strikes.full_at = now;
+	model_ban_by_drops(model, packet);
+}
+
+/* Not for what others send, not of listed ones, and not from an address that no host has. */
+static inline bool model_is_strike(const struct model *model, const struct model_packet *packet, int reason)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	bool mapped = packet->family == SIPDAM_FAMILY_IPV6 && model_is_ipv4(packet->source);
+	bool own_fault = reason == SIPDAM_REASON_SOURCE_RATE || reason == SIPDAM_REASON_FRAGMENT ||
+			 reason == SIPDAM_REASON_MALFORMED;
+
+	return policy->ban_enabled && policy->ban_drops && own_fault && packet->addressed && !mapped &&
+	       !model_listed(model, SIPDAM_LIST_ALLOW, packet->source) &&
+	       !model_listed(model, SIPDAM_LIST_DENY, packet->source);
+}
+
 /* ---- step 4: fragments ---- */
 
 static inline struct model_datagram *model_datagram(struct model *model, const struct model_packet *packet)
@@ -1014,6 +1147,8 @@ static inline int model_judge(struct model *model, const struct model_packet *pa
 	model_classify(packet, message, &bill);
 	if (!allowed && model_listed(model, SIPDAM_LIST_DENY, packet->source))
 		return SIPDAM_REASON_DENIED;
+	if (!allowed && model_banned(model, packet))
+		return SIPDAM_REASON_BANNED;
 	if (inherited)
 		return inherited;
 	if (message->missing)
@@ -1064,6 +1199,8 @@ static inline struct answer model_run(struct model *model, struct span frame)
 		reason = inherited;
 	if (!reason)
 		reason = model_judge(model, &packet, inherited, &message);
+	if (model_is_strike(model, &packet, reason))
+		model_strike(model, &packet);
 	if (packet.piece == PIECE_FIRST)
 		model_remember(model, &packet, reason);
 	return (struct answer){model_drops(model, reason), (__u8)reason, message.class, message.method,
@@ -1072,7 +1209,7 @@ static inline struct answer model_run(struct model *model, struct span frame)
 
 static inline void model_clear(struct model *model)
 {
-	model->lines = model->datagrams = 0;
+	model->lines = model->datagrams = model->bans = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 }
 
@@ -1080,6 +1217,7 @@ static inline void model_free(struct model *model)
 {
 	free(model->line);
 	free(model->datagram);
+	free(model->ban);
 	memset(model, 0, sizeof(*model));
 }
 

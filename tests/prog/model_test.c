@@ -122,6 +122,30 @@ static void count_answer(struct meeting *meeting, const struct answer *answer)
 	meeting->sip += method_class && bucket;
 }
 
+/* What a hand does before a packet comes, to both. */
+static void ban_by_hand(struct meeting *meeting, const struct generated *packet)
+{
+	const struct sipdam_policy *policy = &meeting->model.settings->policy;
+	struct bans *bans = &meeting->lab->bans;
+	struct sipdam_prefix given, source;
+	bool exact;
+	int family;
+
+	if (!packet->by_hand[0])
+		return;
+	assert_int_equal(address_parse_prefix(packet->by_hand, &given), 0);
+	family = address_is_ipv4(given.address) ? SIPDAM_FAMILY_IPV4 : SIPDAM_FAMILY_IPV6;
+	source = bans_source(policy, &given, &exact);
+	meeting->model.now = packet->now;
+	if (packet->ban) {
+		assert_int_equal(bans_add(bans, &source, packet->now, packet->ban, policy->ban_max), 0);
+		model_ban_by_hand(&meeting->model, family, given.address, packet->ban);
+	} else {
+		bans_remove(bans, &source, packet->now);
+		model_pardon(&meeting->model, family, given.address);
+	}
+}
+
 /* Runs a selection from empty tables on, to the first difference. */
 static struct difference run_selection(struct meeting *meeting, const struct selection *selection, bool count)
 {
@@ -133,6 +157,7 @@ static struct difference run_selection(struct meeting *meeting, const struct sel
 		const struct generated *packet = &meeting->trace.packet[selection->index[place]];
 
 		use_policy(meeting, selection->index[place] >= meeting->trace.second_from);
+		ban_by_hand(meeting, packet);
 		difference.place = place;
 		difference.program = ask_program(meeting->lab, packet);
 		difference.model = ask_model(&meeting->model, packet);
@@ -245,6 +270,14 @@ static void write_files(const struct meeting *meeting, const struct selection *s
 		print_error("there is a deadline on the way, which a replay does not have\n");
 	if (first < trace->second_from && last >= trace->second_from)
 		print_error("the policy changes on the way: a replay alone cannot show it\n");
+	for (int i = 0; i < selection->count; i++) {
+		const struct generated *packet = &trace->packet[selection->index[i]];
+
+		if (packet->by_hand[0])
+			print_error("before packet %d %s is banned for %llu ns (0: pardoned): a replay alone "
+				    "cannot show it\n",
+				    i + 1, packet->by_hand, packet->ban);
+	}
 }
 
 static void report(struct meeting *meeting, struct selection *selection)
@@ -329,7 +362,6 @@ static void stay_on_cpu(void)
 
 static int meeting_open(void **state)
 {
-	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments"};
 	struct meeting *meeting = calloc(1, sizeof(*meeting));
 	struct lab *lab = calloc(1, sizeof(*lab));
 	struct problem problem = {""};
@@ -342,8 +374,7 @@ static int meeting_open(void **state)
 	if (filter_open_trial(&lab->filter, &meeting->settings[0], &problem))
 		fail_msg("%s", problem.text);
 	lab->trial = filter_trial(lab->filter);
-	for (int i = 0; i < LAB_TABLES; i++)
-		lab_map_table(lab, i, tables[i]);
+	lab_map_tables(lab);
 	*state = meeting;
 	return 0;
 }
@@ -397,6 +428,7 @@ static void enough_of_everything(void **state)
 		SIPDAM_REASON_NOT_SIP,     SIPDAM_REASON_ALLOWED,      SIPDAM_REASON_WITHIN_LIMITS,
 		SIPDAM_REASON_DENIED,      SIPDAM_REASON_MALFORMED,    SIPDAM_REASON_FRAGMENT,
 		SIPDAM_REASON_SOURCE_RATE, SIPDAM_REASON_NETWORK_RATE, SIPDAM_REASON_POOL_RATE,
+		SIPDAM_REASON_BANNED,
 	};
 	struct meeting *meeting = *state;
 

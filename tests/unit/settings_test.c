@@ -391,6 +391,8 @@ static void test_values_are_refused(void **state)
 		{"verify: {max: 100ms}",
 		 "1:15: verify.min: 200ms is longer than verify.max (100ms): expected at most "
 		 "100ms"},
+		{"ban: {drops: 15626, within: 1ms}",
+		 "1:14: ban.drops: 15626 within 1ms (ban.within) cannot be: expected at most 15625"},
 		{"ban: {for: 2h}", "1:12: ban.for: 2h is longer than ban.max (1h): expected at most 1h"},
 		{"sources: 1000000",
 		 "1:10: sources: \"1000000\" given, expected a power of two from 1024 to 16777216, "
@@ -772,6 +774,39 @@ static void test_the_horizon_is_beyond_the_deepest_bucket(void **state)
 	settings_free(&settings);
 }
 
+/* The last of `drops` at one instant is the first that does not fit; what leaks is drops / within. */
+static void test_drops_become_strikes(void **state)
+{
+	static const struct {
+		const char *ban;
+		__u64 interval, depth;
+	} rows[] = {
+		{"{drops: 0}", 0, 0},
+		{"{drops: 5, enabled: false}", 0, 0},
+		{"{drops: 5}", 2 * TICKS, 8 * TICKS},
+		{"{drops: 1}", 10 * TICKS, 0},
+		{"{drops: 3, within: 1s}", TICKS / 3, TICKS / 3 * 2},
+		{"{drops: 15625, within: 1ms}", 1, 15624},
+		{"{drops: 2, within: 1d}", 43200 * TICKS, 43200 * TICKS},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct settings settings;
+		struct problem problem;
+		char assignment[96];
+
+		settings_default(&settings);
+		snprintf(assignment, sizeof(assignment), "ban=%s", rows[i].ban);
+		assert_int_equal(assign(&settings, assignment, &problem), 0);
+		assert_int_equal(settings_finish(&settings, &problem), 0);
+		assert_true(settings.policy.strikes.interval == rows[i].interval);
+		assert_true(settings.policy.strikes.depth == rows[i].depth);
+		assert_true(settings.policy.horizon > rows[i].depth);
+		settings_free(&settings);
+	}
+}
+
 static void assert_mask(const struct sipdam_mask *mask, int bits)
 {
 	__u8 bytes[16];
@@ -1084,6 +1119,7 @@ int main(void)
 		cmocka_unit_test(test_unlimited_with_a_rate_gets_a_burst),
 		cmocka_unit_test(test_a_failed_finish_changes_nothing),
 		cmocka_unit_test(test_limits_become_ticks),
+		cmocka_unit_test(test_drops_become_strikes),
 		cmocka_unit_test(test_the_horizon_is_beyond_the_deepest_bucket),
 		cmocka_unit_test(test_prefix_lengths_become_masks),
 		cmocka_unit_test(test_ports_have_a_hint_and_no_gaps),

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See bans.h. The shape of the tables is include/sipdam/state.h's, where a source is looked for hash.h's. */
+#include "bans.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "address.h"
+#include "cleanup.h"
+#include "pins.h"
+#include "sipdam/hash.h"
+#include "trie.h"
+
+#define LINES_BYTES   (SIPDAM_BAN_LINES * sizeof(struct sipdam_line))
+#define RECORDS_BYTES ((size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(struct sipdam_ban))
+#define END_MASK      ((1ULL << SIPDAM_BAN_END_BITS) - 1)
+
+/*
+ * A place is taken for so long, then written, then given its end: a command that dies in between leaves one
+ * that nobody is banned by, and that soon ends.
+ */
+#define CLAIM_NANOSECONDS 1000000000ULL
+
+/* Packets may take a place while a command looks at its line. */
+#define ATTEMPTS 16
+
+const char *ban_cause_name(int cause)
+{
+	switch (cause) {
+#define X(name, number, label)                                                                               \
+	case number:                                                                                         \
+		return label;
+		SIPDAM_BAN_CAUSES(X)
+#undef X
+	}
+	return "unknown";
+}
+
+/* ---- tables ---- */
+
+static void *map_table(int fd, size_t bytes)
+{
+	void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return mapped == MAP_FAILED ? NULL : mapped;
+}
+
+int bans_map(struct bans *bans, int lines, int records, int gate, int secrets)
+{
+	struct bans opened = {.mapped = true};
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(secrets, &zero, &opened.secret))
+		return -errno;
+	opened.line = map_table(lines, LINES_BYTES);
+	opened.record = opened.line ? map_table(records, RECORDS_BYTES) : NULL;
+	opened.gate = opened.record ? map_table(gate, sizeof(*opened.gate)) : NULL;
+	if (!opened.gate) {
+		int error = -errno;
+
+		bans_close(&opened);
+		return error;
+	}
+	*bans = opened;
+	return 0;
+}
+
+/* A copy of a whole table, by one system call: the kernel maps none that is open for reading alone. */
+static void *copy_table(int fd, __u32 entries, size_t size)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	_cleanup_free_ __u32 *keys = calloc(entries, sizeof(*keys));
+	_cleanup_free_ void *values = calloc(entries, size);
+	__u32 next, count = entries;
+
+	if (!keys || !values) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (bpf_map_lookup_batch(fd, NULL, &next, keys, values, &count, &opts) && errno != ENOENT)
+		return NULL;
+	return take_pointer(&values);
+}
+
+/* With no ban in force the gate alone, and nothing of the rest is asked for. */
+static int copy_tables(struct bans *bans, int lines, int records, int gate)
+{
+	struct bans copied = {.gate = copy_table(gate, 1, sizeof(*copied.gate))};
+	bool any = copied.gate && copied.gate->latest > trie_now(), failed = !copied.gate;
+
+	if (any)
+		failed = !(copied.line = copy_table(lines, SIPDAM_BAN_LINES, sizeof(*copied.line)));
+	if (any && !failed && records >= 0)
+		failed = !(copied.record = copy_table(records, SIPDAM_BAN_LINES * SIPDAM_WAYS,
+						      sizeof(*copied.record)));
+	if (failed) {
+		int error = -errno;
+
+		bans_close(&copied);
+		return error;
+	}
+	*bans = copied;
+	return 0;
+}
+
+static int problem_of_tables(int error, struct problem *problem)
+{
+	return problem_set(problem, error, "reading the bans of the running filter: %s", strerror(-error));
+}
+
+int bans_open(struct bans *bans, struct problem *problem)
+{
+	_cleanup_close_ int lines = pins_open("bans", false, problem);
+	_cleanup_close_ int records = lines < 0 ? -1 : pins_open("ban_records", false, problem);
+	_cleanup_close_ int gate = records < 0 ? -1 : pins_open("ban_gate", false, problem);
+	_cleanup_close_ int secrets = gate < 0 ? -1 : pins_open("secrets", true, problem);
+	int error;
+
+	if (secrets < 0)
+		return lines < 0 ? lines : records < 0 ? records : gate < 0 ? gate : secrets;
+	error = bans_map(bans, lines, records, gate, secrets);
+	return error ? problem_of_tables(error, problem) : 0;
+}
+
+int bans_read(struct bans *bans, bool records, struct problem *problem)
+{
+	_cleanup_close_ int lines = pins_open("bans", true, problem);
+	_cleanup_close_ int gate = lines < 0 ? -1 : pins_open("ban_gate", true, problem);
+	_cleanup_close_ int more = gate < 0 || !records ? -1 : pins_open("ban_records", true, problem);
+	int error;
+
+	if (gate < 0 || (records && more < 0))
+		return lines < 0 ? lines : gate < 0 ? gate : more;
+	error = copy_tables(bans, lines, more, gate);
+	return error ? problem_of_tables(error, problem) : 0;
+}
+
+void bans_close(struct bans *bans)
+{
+	if (!bans->mapped) {
+		free(bans->line);
+		free(bans->record);
+		free(bans->gate);
+	} else {
+		if (bans->line)
+			munmap(bans->line, LINES_BYTES);
+		if (bans->record)
+			munmap(bans->record, RECORDS_BYTES);
+		if (bans->gate)
+			munmap(bans->gate, sizeof(*bans->gate));
+	}
+	memset(bans, 0, sizeof(*bans));
+}
+
+/* ---- sources ---- */
+
+static __u32 source_bits(const struct sipdam_policy *policy, bool ipv4)
+{
+	return ipv4 ? 96 + policy->source_prefix[SIPDAM_FAMILY_IPV4]
+		    : policy->source_prefix[SIPDAM_FAMILY_IPV6];
+}
+
+struct sipdam_prefix bans_source(const struct sipdam_policy *policy, const struct sipdam_prefix *given,
+				 bool *exact)
+{
+	struct sipdam_prefix source = *given;
+
+	source.bits = source_bits(policy, address_is_ipv4(given->address));
+	for (__u32 bit = source.bits; bit < 128; bit++)
+		source.address[bit / 8] &= (__u8) ~(0x80 >> bit % 8);
+	*exact = source.bits == given->bits;
+	return source;
+}
+
+static struct sipdam_ban ban_of(const struct sipdam_prefix *source)
+{
+	struct sipdam_ban ban = {.bits = (__u8)source->bits};
+
+	memcpy(&ban.high, source->address, 8);
+	memcpy(&ban.low, source->address + 8, 8);
+	return ban;
+}
+
+static struct sipdam_prefix source_of(const struct sipdam_ban *ban)
+{
+	struct sipdam_prefix source = {.bits = ban->bits};
+
+	memcpy(source.address, &ban->high, 8);
+	memcpy(source.address + 8, &ban->low, 8);
+	return source;
+}
+
+/* ---- places ---- */
+
+/* Where the ban of a source is or may go. */
+struct place {
+	__u64 *word;
+	__u64 before; /* as read */
+	struct sipdam_ban *record;
+	bool own;
+};
+
+static __u64 end_of(__u64 word)
+{
+	return (word & END_MASK) << SIPDAM_BAN_UNIT_SHIFT;
+}
+
+static __u64 word_of(__u64 hash, __u64 end)
+{
+	return hash >> SIPDAM_BAN_END_BITS << SIPDAM_BAN_END_BITS | end >> SIPDAM_BAN_UNIT_SHIFT;
+}
+
+static __u64 read_word(const __u64 *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static bool exchange(__u64 *word, __u64 from, __u64 to)
+{
+	return __sync_bool_compare_and_swap(word, from, to);
+}
+
+static bool is_of(__u64 word, const struct sipdam_ban *record, __u64 hash, const struct sipdam_ban *source)
+{
+	return word && word >> SIPDAM_BAN_END_BITS == hash >> SIPDAM_BAN_END_BITS &&
+	       record->high == source->high && record->low == source->low && record->bits == source->bits;
+}
+
+/* Its own place, whether the ban holds or has ended; else the free one, or that of the ban that ends first.
+ */
+static struct place find_place(const struct bans *bans, __u64 hash, const struct sipdam_ban *source)
+{
+	size_t line = hash & (SIPDAM_BAN_LINES - 1);
+	struct place first = {.before = END_MASK};
+
+	for (size_t way = 0; way < SIPDAM_WAYS; way++) {
+		struct place place = {.word = &bans->line[line].word[way],
+				      .record = &bans->record[line * SIPDAM_WAYS + way]};
+
+		place.before = read_word(place.word);
+		place.own = is_of(place.before, place.record, hash, source);
+		if (place.own)
+			return place;
+		if (!first.word || end_of(place.before) < end_of(first.before))
+			first = place;
+	}
+	return first;
+}
+
+/* Packets look for bans from now on, if they did not. Before the ban is there, or it would be looked over. */
+static void open_gate(struct sipdam_ban_gate *gate, __u64 end)
+{
+	__u64 latest = read_word(&gate->latest);
+
+	while (latest < end && !exchange(&gate->latest, latest, end))
+		latest = read_word(&gate->latest);
+}
+
+/* The record of a ban that begins now. What has been a ban up to now keeps its beginning and its count. */
+static struct sipdam_ban next_record(const struct place *place, const struct sipdam_ban *source, __u64 hash,
+				     __u64 now, __u64 most)
+{
+	struct sipdam_ban ban = *source;
+	bool holds = place->own && end_of(place->before) > now;
+	bool again = place->own && end_of(place->before) + most > now;
+
+	ban.since = holds ? place->record->since : now;
+	ban.dropped = holds ? place->record->dropped : 0;
+	ban.times = again ? place->record->times + !holds : 1;
+	ban.tag = (__u16)(hash >> SIPDAM_BAN_END_BITS);
+	ban.cause = SIPDAM_BAN_MANUAL;
+	return ban;
+}
+
+/* 0, -EAGAIN where a packet changed the word in between. */
+static int take_place(const struct place *place, __u64 hash, const struct sipdam_ban *ban, __u64 now,
+		      __u64 end)
+{
+	__u64 claimed = word_of(hash, now + CLAIM_NANOSECONDS), unit = 1ULL << SIPDAM_BAN_UNIT_SHIFT;
+
+	if (!place->own) {
+		if (!exchange(place->word, place->before, claimed))
+			return -EAGAIN;
+		*place->record = *ban;
+		return exchange(place->word, claimed, word_of(hash, end + unit - 1)) ? 0 : -EAGAIN;
+	}
+	if (!exchange(place->word, place->before, word_of(hash, end + unit - 1)))
+		return -EAGAIN;
+	place->record->since = ban->since;
+	place->record->times = ban->times;
+	place->record->cause = ban->cause;
+	if (!ban->dropped)
+		place->record->dropped = 0;
+	return 0;
+}
+
+int bans_add(struct bans *bans, const struct sipdam_prefix *source, __u64 now, __u64 lasting, __u64 most)
+{
+	struct sipdam_ban named = ban_of(source);
+	__u64 hash = sipdam_hash(&bans->secret, named.high, named.low), end = now + lasting;
+
+	open_gate(bans->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		struct place place = find_place(bans, hash, &named);
+		struct sipdam_ban ban = next_record(&place, &named, hash, now, most);
+
+		if (!place.own && end_of(place.before) > now)
+			return -ENOSPC;
+		if (!take_place(&place, hash, &ban, now, end))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+int bans_remove(struct bans *bans, const struct sipdam_prefix *source, __u64 now)
+{
+	struct sipdam_ban named = ban_of(source);
+	__u64 hash = sipdam_hash(&bans->secret, named.high, named.low);
+	bool held = false;
+
+	/* Two CPUs that ban a source at once may have put it into two places. */
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		struct place place = find_place(bans, hash, &named);
+
+		if (!place.own)
+			break;
+		held |= end_of(place.before) > now;
+		exchange(place.word, place.before, 0);
+	}
+	return held ? 0 : -ENOENT;
+}
+
+bool bans_hold(const struct bans *bans, const struct sipdam_prefix *source, __u64 now)
+{
+	struct sipdam_ban named = ban_of(source);
+	struct place place = find_place(bans, sipdam_hash(&bans->secret, named.high, named.low), &named);
+
+	return place.own && end_of(place.before) > now;
+}
+
+/* ---- all of them ---- */
+
+static bool is_of_policy(const struct sipdam_ban *ban, const struct sipdam_policy *policy)
+{
+	struct sipdam_prefix source = source_of(ban);
+
+	return ban->bits == source_bits(policy, address_is_ipv4(source.address));
+}
+
+/* What is in force of one place; a place that is being written at this moment is none. */
+static bool read_place(const struct bans *bans, const struct sipdam_policy *policy, size_t place, __u64 now,
+		       struct ban_entry *entry)
+{
+	__u64 word = read_word(&bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]);
+
+	if (end_of(word) <= now)
+		return false;
+	entry->ban = bans->record[place];
+	entry->end = end_of(word);
+	entry->source = source_of(&entry->ban);
+	return entry->ban.tag == (__u16)(word >> SIPDAM_BAN_END_BITS) && is_of_policy(&entry->ban, policy);
+}
+
+/* Places that may hold a ban in force: none where the gate says so. */
+static size_t places(const struct bans *bans, __u64 now)
+{
+	if (!bans->line || read_word(&bans->gate->latest) <= now)
+		return 0;
+	return (size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS;
+}
+
+size_t bans_count(const struct bans *bans, __u64 now)
+{
+	size_t count = 0;
+
+	for (size_t place = 0; place < places(bans, now); place++)
+		count += end_of(bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]) > now;
+	return count;
+}
+
+void bans_end_others(struct bans *bans, const struct sipdam_policy *policy, __u64 now)
+{
+	for (size_t place = 0; place < places(bans, now); place++) {
+		__u64 *word = &bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS],
+		      before = read_word(word);
+		const struct sipdam_ban *ban = &bans->record[place];
+
+		if (before && ban->tag == (__u16)(before >> SIPDAM_BAN_END_BITS) &&
+		    !is_of_policy(ban, policy))
+			exchange(word, before, 0);
+	}
+}
+
+static int compare_entries(const void *left, const void *right)
+{
+	const struct ban_entry *a = left, *b = right;
+
+	return memcmp(a->source.address, b->source.address, sizeof(a->source.address));
+}
+
+int bans_list(const struct bans *bans, const struct sipdam_policy *policy, __u64 now,
+	      struct ban_entries *entries)
+{
+	struct ban_entries list = {};
+	struct ban_entry entry;
+	size_t room = 0;
+
+	for (size_t place = 0; place < places(bans, now); place++) {
+		if (!read_place(bans, policy, place, now, &entry))
+			continue;
+		if (list.count == room) {
+			struct ban_entry *grown;
+
+			room = room ? 2 * room : 64;
+			grown = reallocarray(list.entry, room, sizeof(*grown));
+			if (!grown) {
+				ban_entries_free(&list);
+				return -ENOMEM;
+			}
+			list.entry = grown;
+		}
+		list.entry[list.count++] = entry;
+	}
+	if (list.count)
+		qsort(list.entry, list.count, sizeof(*list.entry), compare_entries);
+	*entries = list;
+	return 0;
+}
+
+void ban_entries_free(struct ban_entries *entries)
+{
+	free(entries->entry);
+	memset(entries, 0, sizeof(*entries));
+}
