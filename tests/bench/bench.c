@@ -16,15 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bans.h"
 #include "filter.h"
 #include "settings.h"
+#include "trie.h"
 #include "vary.skel.h"
 
 #define ROUNDS_MAX  999
 #define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
 
 enum program { BARE_DROP, BARE_PASS, BARE_LINE, FILTER };
-enum policy { POLICY_DEFAULT, POLICY_DENY, POLICY_WIDE, POLICIES };
+enum policy { POLICY_DEFAULT, POLICY_DENY, POLICY_WIDE, POLICY_BANS, POLICY_WIDE_BANS, POLICIES };
 
 struct sample_case {
 	const char *name;
@@ -40,6 +42,11 @@ struct sample_case {
 #define TEN    0x0a000000u
 #define ELEVEN 0x0b000000u
 #define DENIED 0xc0000200u /* 192.0.2.0/24 */
+#define BANNED 0xac100000u /* 172.16.0.0, and 50,000 from there */
+
+/* Bans in force under POLICY_BANS, and for how long: longer than a benchmark. */
+#define BANS         50000
+#define BANS_LASTING (24ULL * 3600 * 1000000000)
 
 static struct sample_case cases[] = {
 	{"bare XDP_DROP", BARE_DROP, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
@@ -73,9 +80,30 @@ static struct sample_case cases[] = {
 	 {0}},
 	{"not SIP (RTP)", FILTER, BARE_PASS, 20000, TEN, 1, POLICY_DEFAULT, XDP_PASS, {0}},
 	{"denied address", FILTER, BARE_DROP, 5060, DENIED, 1, POLICY_DENY, XDP_DROP, {0}},
+	{"banned source", FILTER, BARE_DROP, 5060, BANNED, 1, POLICY_BANS, XDP_DROP, {0}},
+	{"50,000 banned sources", FILTER, BARE_DROP, 5060, BANNED, BANS, POLICY_BANS, XDP_DROP, {0}},
 	{"one hot source, dropped", FILTER, BARE_DROP, 5060, TEN, 1, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"one source, passed", FILTER, BARE_PASS, 5060, TEN, 1, POLICY_WIDE, XDP_PASS, {0}},
 	{"10,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 10000, POLICY_DEFAULT, XDP_DROP, {0}},
+	{"one hot source, others are banned", FILTER, BARE_DROP, 5060, TEN, 1, POLICY_BANS, XDP_DROP, {0}},
+	{"one source, passed, others are banned",
+	 FILTER,
+	 BARE_PASS,
+	 5060,
+	 TEN,
+	 1,
+	 POLICY_WIDE_BANS,
+	 XDP_PASS,
+	 {0}},
+	{"10,000 sources, others are banned",
+	 FILTER,
+	 BARE_DROP,
+	 5060,
+	 ELEVEN,
+	 10000,
+	 POLICY_BANS,
+	 XDP_DROP,
+	 {0}},
 	{"1,000,000 sources", FILTER, BARE_DROP, 5060, ELEVEN, 1000000, POLICY_DEFAULT, XDP_DROP, {0}},
 	{"16,000,000 sources, spoofed",
 	 FILTER,
@@ -167,6 +195,23 @@ static void widen(struct sipdam_policy *policy)
 	policy->horizon = wide.depth;
 }
 
+static void ban_many(struct filter *filter, const struct sipdam_policy *policy)
+{
+	struct bans bans;
+
+	if (bans_map(&bans, filter_map(filter, "bans"), filter_map(filter, "ban_records"),
+		     filter_map(filter, "ban_gate"), filter_map(filter, "secrets")))
+		die("mapping the bans", errno);
+	for (__u32 n = 0; n < BANS; n++) {
+		struct sipdam_prefix source = {.bits = 128, .address = {[10] = 0xff, [11] = 0xff}};
+		__be32 address = htonl(BANNED + n);
+
+		memcpy(source.address + 12, &address, sizeof(address));
+		bans_add(&bans, &source, trie_now(), BANS_LASTING, policy->ban_max);
+	}
+	bans_close(&bans);
+}
+
 static void open_filters(void)
 {
 	struct problem problem;
@@ -177,11 +222,13 @@ static void open_filters(void)
 		if (policy == POLICY_DENY && (settings_assign(&settings, "deny=[192.0.2.0/24]", &problem) ||
 					      settings_finish(&settings, &problem)))
 			die(problem.text, EINVAL);
-		if (policy == POLICY_WIDE)
+		if (policy == POLICY_WIDE || policy == POLICY_WIDE_BANS)
 			widen(&settings.policy);
 		if (filter_open_private(&filters[policy], &settings, true, &problem))
 			die(problem.text, EIO);
 		count_loopback(filters[policy]);
+		if (policy == POLICY_BANS || policy == POLICY_WIDE_BANS)
+			ban_many(filters[policy], &settings.policy);
 		settings_free(&settings);
 	}
 }
