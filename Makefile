@@ -159,22 +159,24 @@ clean:
 format:
 	$(Q)clang-format -i $(wildcard include/sipdam/*.h bpf/*.[ch] user/*.[ch] tests/*/*.[ch])
 
-# The tool and the program on the oldest kernel supported, in QEMU: KERNELS='PACKAGE|VMLINUZ...' names others.
-KERNEL_OBJECTS := $(foreach c,clang-14 clang-19,$(if $(shell command -v $(c)),$(B)/kernel/$(c).bpf.o))
+# The tool and the program on the oldest kernel supported, in QEMU. KERNELS='PACKAGE|FILE.deb|VMLINUZ...' names
+# others; KEEP=1 keeps what the verifier counts in tests/kernel/verified.txt.
+KERNEL_CLANGS := $(or $(foreach c,clang-14 clang-19,$(if $(shell command -v $(c)),$(c))),$(CLANG))
+KERNEL_OBJECTS := $(foreach c,$(KERNEL_CLANGS),$(patsubst bpf/%.bpf.c,$(B)/kernel/$(c)/%.bpf.o,$(wildcard bpf/*.bpf.c)))
 
 .PHONY: check-kernels check-kernels-build
 check-kernels:
 	$(Q)scripts/install-deps kernels
 	$(Q)$(MAKE) --no-print-directory check-kernels-build
-	$(Q)tests/kernel/run $(KERNELS)
+	$(Q)tests/kernel/run $(if $(KEEP),--keep) $(KERNELS)
 
-check-kernels-build: all lab $(PROG_TESTS) $(B)/kernel/load $(B)/kernel/neighbour.o \
-	$(or $(KERNEL_OBJECTS),$(B)/kernel/$(CLANG).bpf.o)
+check-kernels-build: all lab $(PROG_TESTS) $(B)/kernel/load $(B)/kernel/neighbour.o $(KERNEL_OBJECTS)
 
-$(B)/kernel/%.bpf.o: bpf/sipdam.bpf.c $(wildcard bpf/*.h) $(HEADERS)
+# build/kernel/clang-14/sipdam.bpf.o is bpf/sipdam.bpf.c by clang-14.
+$(B)/kernel/%.bpf.o: $(wildcard bpf/*.c bpf/*.h) $(HEADERS) | $(B)/.deps
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$* $(BPF_CFLAGS) -c $< -o $@
+	$(Q)$(notdir $(patsubst %/,%,$(dir $*))) $(BPF_CFLAGS) -c bpf/$(notdir $*).bpf.c -o $@
 
 $(B)/kernel/neighbour.o: tests/kernel/neighbour.bpf.c
 	$(call say,BPF,$<)
