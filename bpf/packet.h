@@ -443,30 +443,161 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 	return packet_transport(cursor, policy, packet);
 }
 
-/*
- * The shortest way of all, for most of an edge's packets: is this plain UDP or TCP to a port that cannot
- * be ours? It reads nothing but constant offsets of the first buffer and says yes only where packet_read
- * would say NOT_SIP; a trial takes both ways and compares.
- */
-static __always_inline bool packet_is_plainly_other(frame_t *frame, const struct sipdam_policy *policy)
+/* Payload that packet_glance reads: what sip_glance needs. Frames on a wire have these bytes. */
+#define GLANCE_WORDS 2
+#define GLANCE_BYTES (GLANCE_WORDS * 8)
+
+enum packet_glance {
+	GLANCE_NOTHING = 0, /* not plain: packet_read has to look */
+	GLANCE_OTHER = 1,   /* plainly not for a protected port */
+	GLANCE_OURS = 2,    /* a plain datagram for a protected port: the packet is read */
+};
+
+#ifdef __bpf__
+/* Is it one of the first four? Unused entries repeat the first. port: as on the wire, not 0. */
+static __always_inline bool is_first_udp_port(const struct sipdam_policy *policy, __be16 port)
 {
+	const __u16 *known = policy->ports[SIPDAM_PORTS_UDP].port;
+	__u16 wanted = __builtin_bswap16(port);
+
+	return known[0] == wanted || known[1] == wanted || known[2] == wanted || known[3] == wanted;
+}
+
+/*
+ * What the ports of plain UDP or TCP tell, at a constant offset. end: where the packet says it ends,
+ * bytes: of the first buffer.
+ */
+static __always_inline int glance_ports(const __u8 *data, const __u32 offset, __u8 protocol, __u32 end,
+					__u32 bytes, const struct sipdam_policy *policy)
+{
+	const __be16 *field = (const void *)(data + offset); /* source port, port, length */
+	__u32 length = __builtin_bswap16(field[2]);
+
+	if (end > bytes || !is_transport(protocol) || !field[1])
+		return GLANCE_NOTHING;
+	if (!port_hinted(policy, protocol, __builtin_bswap16(field[1])))
+		return GLANCE_OTHER;
+	if (protocol != IPPROTO_UDP || !is_first_udp_port(policy, field[1]) ||
+	    length < UDP_HEADER_BYTES + GLANCE_BYTES || offset + length > end)
+		return GLANCE_NOTHING;
+	return GLANCE_OURS;
+}
+
+/* The rest of a packet that is OURS. */
+static __always_inline void glance_fill(const __u8 *data, const __u32 offset, __u32 end,
+					struct packet *packet)
+{
+	const __be16 *field = (const void *)(data + offset);
+
+	packet->transport_offset = offset;
+	packet->end = end;
+	packet->payload_offset = offset + UDP_HEADER_BYTES;
+	packet->payload_length = __builtin_bswap16(field[2]) - UDP_HEADER_BYTES;
+	packet->port = __builtin_bswap16(field[1]);
+	packet->protocol = IPPROTO_UDP;
+	packet->fragment = FRAGMENT_NONE;
+	packet->cut = packet->lies = packet->tcp_flags = 0;
+	packet->port_kind = SIPDAM_PORTS_UDP;
+	packet->payload_whole = 1;
+}
+
+static __always_inline int glance_ipv4(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
+				       struct packet *packet)
+{
+	const __u32 offset = ETH_HLEN + IPV4_HEADER_BYTES;
+	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+	__u32 end = ETH_HLEN + __builtin_bswap16(ip->total_length);
+	int glance;
+
+	if (ip->version_length != 0x45 ||
+	    ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK))
+		return GLANCE_NOTHING;
+	glance = glance_ports(data, offset, ip->protocol, end, bytes, policy);
+	if (glance != GLANCE_OURS)
+		return glance;
+	packet->family = 4;
+	packet->source = address_of_ipv4(ip->source);
+	packet->destination = address_of_ipv4(ip->destination);
+	packet->identification = ip->identification;
+	packet->fragment_protocol = IPPROTO_UDP;
+	glance_fill(data, offset, end, packet);
+	return glance;
+}
+
+static __always_inline int glance_ipv6(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
+				       struct packet *packet)
+{
+	const __u32 offset = ETH_HLEN + IPV6_HEADER_BYTES;
+	const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
+	const __u64 *address = (const void *)&ip->source; /* the struct is packed: clang would read bytes */
+	const __be16 *length = (const void *)&ip->payload_length;
+	__u32 end = offset + __builtin_bswap16(*length);
+	struct packet_address source = {address[0], address[1]};
+	int glance;
+
+	if (ip->version_class >> 4 != 6 || is_mapped(&source))
+		return GLANCE_NOTHING;
+	glance = glance_ports(data, offset, ip->next, end, bytes, policy);
+	if (glance != GLANCE_OURS)
+		return glance;
+	packet->family = 6;
+	packet->source = source;
+	packet->destination = (struct packet_address){address[2], address[3]};
+	packet->identification = 0;
+	packet->fragment_protocol = 0;
+	glance_fill(data, offset, end, packet);
+	return glance;
+}
+#endif
+
+/*
+ * The short way, for nearly all packets: plain UDP or TCP over plain IP in the first buffer, without tags,
+ * options, extensions or fragments and with lengths that agree. It reads nothing but constant offsets and
+ * must say of a packet what packet_read says: OTHER only where that is NOT_SIP, OURS with the very same
+ * packet and the first words of its payload. A trial takes both ways and compares. present and length of
+ * the packet are the caller's.
+ */
+static __always_inline int packet_glance(frame_t *frame, const struct sipdam_policy *policy,
+					 struct packet *packet, __u64 words[GLANCE_WORDS])
+{
+	int glance = GLANCE_NOTHING;
 #ifdef __bpf__
 	const __u8 *data = (void *)(long)frame->data;
 	const __u8 *end = (void *)(long)frame->data_end;
-	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
 	const __be16 *type = (const void *)(data + ETH_HLEN - 2);
-	const __be16 *port = (const void *)(data + ETH_HLEN + IPV4_HEADER_BYTES + 2);
+	const __u64 *payload = (const void *)(data + ETH_HLEN + IPV4_HEADER_BYTES + UDP_HEADER_BYTES);
 
-	if (data + ETH_HLEN + IPV4_HEADER_BYTES + PORTS_BYTES > end || *type != __builtin_bswap16(ETH_P_IP))
-		return false;
-	return ip->version_length == 0x45 && is_transport(ip->protocol) &&
-	       !(ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
-	       ETH_HLEN + __builtin_bswap16(ip->total_length) <= end - data && *port &&
-	       !port_hinted(policy, ip->protocol, __builtin_bswap16(*port));
+	if ((const void *)(payload + GLANCE_WORDS) > (const void *)end)
+		return glance;
+	if (*type == __builtin_bswap16(ETH_P_IP)) {
+		glance = glance_ipv4(data, end - data, policy, packet);
+		words[0] = payload[0];
+		words[1] = payload[1];
+		return glance;
+	}
+	payload = (const void *)(data + ETH_HLEN + IPV6_HEADER_BYTES + UDP_HEADER_BYTES);
+	if (*type != __builtin_bswap16(ETH_P_IPV6) ||
+	    (const void *)(payload + GLANCE_WORDS) > (const void *)end)
+		return glance;
+	glance = glance_ipv6(data, end - data, policy, packet);
+	words[0] = payload[0];
+	words[1] = payload[1];
 #else
-	(void)frame, (void)policy;
-	return false;
+	(void)frame, (void)policy, (void)packet, (void)words;
 #endif
+	return glance;
+}
+
+/* Do two readings of a packet agree in all that is asked of it later? */
+static __always_inline bool packet_same(const struct packet *one, const struct packet *other)
+{
+#define SAME(field) (one->field == other->field)
+	return SAME(source.high) && SAME(source.low) && SAME(destination.high) && SAME(destination.low) &&
+	       SAME(present) && SAME(length) && SAME(identification) && SAME(transport_offset) && SAME(end) &&
+	       SAME(payload_offset) && SAME(payload_length) && SAME(port) && SAME(family) && SAME(protocol) &&
+	       SAME(fragment_protocol) && SAME(fragment) && SAME(cut) && SAME(lies) && SAME(tcp_flags) &&
+	       SAME(port_kind) && SAME(payload_whole);
+#undef SAME
 }
 
 #endif

@@ -38,7 +38,7 @@
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |             \
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 #define SIP_VERSION_TEXT SIP_TEXT8('S', 'I', 'P', '/', '2', '.', '0', ' ')
-#define SIP_MASK(bytes) ((bytes) >= 8 ? ~0ULL : (1ULL << (bytes)*8) - 1)
+#define SIP_MASK(bytes)  ((bytes) >= 8 ? ~0ULL : (1ULL << (bytes)*8) - 1)
 
 static __always_inline __u8 window_byte(const struct window *window, __u32 index)
 {
@@ -115,14 +115,11 @@ static __always_inline bool is_stun(const struct window *window, __u32 payload_l
 	       window->word[0] >> 32 == STUN_COOKIE;
 }
 
-/* "SIP/2.0 NNN", then the space before the reason phrase or the end of the line. */
-static __always_inline __u32 sip_response(const struct window *window, bool more)
+/* What follows "SIP/2.0 ": NNN, then the space before the reason phrase or the end of the line. */
+static __always_inline __u32 sip_response(__u64 rest)
 {
-	__u32 rest = window->word[1]; /* N N N and what follows */
 	__u8 after = rest >> 24;
 
-	if (window->length < 12)
-		return more ? SIP_CUT : SIP_MALFORMED;
 	if (!is_digit(rest) || !is_digit(rest >> 8) || !is_digit(rest >> 16) ||
 	    (after != ' ' && !is_blank(after)))
 		return SIP_MALFORMED;
@@ -235,14 +232,16 @@ static __always_inline __u32 sip_class_of(__u32 method)
 }
 
 /*
- * What two words tell alone: a known method before a common URI, as nearly every request begins. The
- * payload must have at least 16 bytes. SIP_CUT for all others, to be read byte by byte.
+ * What two words tell alone: a known method before a common URI, as nearly every request begins, or a
+ * response. The payload must have at least 16 bytes. SIP_CUT for all others, to be read byte by byte.
  */
 static __always_inline __u32 sip_glance(__u64 first, __u64 second)
 {
 	__u32 length = 0;
 	__u32 method = sip_known_method(first, second, &length);
 
+	if (first == SIP_VERSION_TEXT)
+		return sip_response(second);
 	if (!method || !is_common_uri(text5(first, second, length + 1)))
 		return SIP_CUT;
 	return SIP_MESSAGE(sip_class_of(method), method, 0);
@@ -259,8 +258,10 @@ static __always_inline __u32 sip_classify(const struct window *window, bool more
 	__u32 method;
 	int begins;
 
+	if (window->word[0] == SIP_VERSION_TEXT && window->length < 12)
+		return more ? SIP_CUT : SIP_MALFORMED;
 	if (window->word[0] == SIP_VERSION_TEXT)
-		return sip_response(window, more);
+		return sip_response(window->word[1]);
 	begins = sip_request_begins(window, more, 0);
 	if (begins == 0)
 		return SIP_CUT;
@@ -269,8 +270,7 @@ static __always_inline __u32 sip_classify(const struct window *window, bool more
 	if (begins < 0) {
 		/* "SIP/2.0" cut short is no token ('/'): it may become a response. */
 		if (more && window->length < 8 &&
-		    !((window->word[0] ^ SIP_VERSION_TEXT) &
-		      SIP_MASK(window->length)))
+		    !((window->word[0] ^ SIP_VERSION_TEXT) & SIP_MASK(window->length)))
 			return SIP_CUT;
 		return SIP_MALFORMED;
 	}

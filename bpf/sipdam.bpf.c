@@ -11,6 +11,9 @@
  *   source      the buckets of the source
  *   network     the bucket that unknown sources of a network share
  *   pools       what all unknown sources share
+ *
+ * judge() is that list. Nearly every packet is plain: a glance (packet.h) sends it on or reads it whole,
+ * and an instance of judge() without TCP and fragments goes on with it. All others are read the long way.
  */
 #include <linux/bpf.h>
 #include <stddef.h>
@@ -49,10 +52,12 @@ struct work {
 	__u64 now; /* nanoseconds; 0 until the packet is for us */
 	__u64 source_hash;
 	__u64 network_hash;
+	__u32 tier;      /* enum sipdam_tier */
+	__u32 inherited; /* reason of the first fragment */
+	__u32 unread;    /* TRUNCATED where the capture hides the payload */
+	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
+
 	__u32 policy_slot; /* which policy, and so which lists: read once */
-	__u32 tier;        /* enum sipdam_tier */
-	__u32 inherited;   /* reason of the first fragment */
-	__u32 unread;      /* TRUNCATED where the capture hides the payload */
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
@@ -68,19 +73,26 @@ struct run {
 	frame_t *frame;
 	const struct sipdam_policy *policy;
 	struct work *work;
+	bool plain; /* a constant: judge() is compiled once for what a glance has read, once for the rest */
 };
 
 /* Bytes of the first buffer; packet_reaches() asks for more where a header does. */
-static __always_inline void begin(frame_t *frame, struct work *work)
+static __always_inline void begin(frame_t *frame, struct packet *packet)
 {
 	struct sipdam_trial *handed_in = trial_record();
 	__u32 bytes = frame->data_end - frame->data;
 
-	__builtin_memset(work, 0, offsetof(struct work, clock));
-	work->packet.present = bytes;
-	work->packet.length = bytes;
+	packet->present = bytes;
+	packet->length = bytes;
 	if (handed_in && handed_in->wire_length > bytes)
-		work->packet.length = handed_in->wire_length;
+		packet->length = handed_in->wire_length;
+}
+
+/* Clears what a packet leaves in the work; a packet that a glance reads overwrites all that it uses. */
+static __always_inline void begin_work(frame_t *frame, struct work *work)
+{
+	__builtin_memset(work, 0, offsetof(struct work, policy_slot));
+	begin(frame, &work->packet);
 }
 
 /* The policy in force for the whole way of this packet, and the lists that belong to it. */
@@ -98,7 +110,7 @@ static __always_inline int read(const struct run *run)
 {
 	struct work *work = run->work;
 	struct packet *packet = &work->packet;
-	int reason = packet_read(run->frame, run->policy, packet);
+	int reason = run->plain ? SIPDAM_REASON_NONE : packet_read(run->frame, run->policy, packet);
 
 	if (reason == SIPDAM_REASON_NOT_SIP || (reason == SIPDAM_REASON_TRUNCATED && !packet->family))
 		return reason;
@@ -110,7 +122,7 @@ static __always_inline int read(const struct run *run)
 		work->message.class = SIPDAM_CLASS_MALFORMED;
 	if (reason)
 		return reason;
-	if (packet->fragment == FRAGMENT_FOLLOWER) {
+	if (!run->plain && packet->fragment == FRAGMENT_FOLLOWER) {
 		/* A follower has no ports: that it is not for us is known from its first alone. */
 		work->inherited = fragment_follows(packet, work->now);
 		if (work->inherited == SIPDAM_REASON_NOT_SIP)
@@ -333,19 +345,25 @@ static __always_inline int classify_tcp(const struct run *run)
 	return reason;
 }
 
+/* A datagram costs one token of the class of what it was found to be. */
+static __always_inline struct message message_of(__u32 found)
+{
+	return (struct message){.class = SIP_CLASS(found),
+				.method = SIP_METHOD(found),
+				.status = SIP_STATUS(found),
+				.tokens = 1};
+}
+
 static __always_inline int classify_udp(const struct run *run)
 {
 	const struct packet *packet = &run->work->packet;
-	struct message *message = &run->work->message;
 	__u32 found = payload_message(run);
 
 	if (found == SIP_CUT && is_short(packet))
 		return SIPDAM_REASON_TRUNCATED;
 	if (found == SIP_CUT)
 		found = SIP_MESSAGE(SIPDAM_CLASS_FRAGMENT, SIPDAM_METHOD_NONE, 0);
-	message->class = SIP_CLASS(found);
-	message->method = SIP_METHOD(found);
-	message->status = SIP_STATUS(found);
+	run->work->message = message_of(found);
 	return SIPDAM_REASON_NONE;
 }
 
@@ -357,6 +375,12 @@ static __always_inline int classify(const struct run *run)
 {
 	const struct packet *packet = &run->work->packet;
 
+	if (run->plain) {
+		/* Read back from the map, where the kernel's verifier does not know it: once for all methods.
+		 */
+		run->work->message = message_of(run->work->found);
+		return SIPDAM_REASON_NONE;
+	}
 	run->work->message.tokens = 1;
 	if (packet->fragment == FRAGMENT_FOLLOWER || packet->cut) {
 		run->work->message.class = SIPDAM_CLASS_FRAGMENT;
@@ -411,7 +435,7 @@ static __always_inline void look_further(const struct run *run)
 	struct message *message = &work->message;
 	__u32 skip = 0;
 
-	if (packet->protocol != IPPROTO_TCP || packet->port_kind != SIPDAM_PORTS_TCP ||
+	if (run->plain || packet->protocol != IPPROTO_TCP || packet->port_kind != SIPDAM_PORTS_TCP ||
 	    !packet->payload_length || packet->fragment == FRAGMENT_FOLLOWER || packet->cut)
 		return;
 	if (work->tier == SIPDAM_TIER_ALLOWED && messages_are_free(limits_of(run)))
@@ -430,9 +454,11 @@ static __always_inline void look_further(const struct run *run)
 }
 
 /* Most packets cost one class; a segment may cost several. */
-static __always_inline bool needs_bill(const struct message *message)
+static __always_inline bool needs_bill(const struct run *run)
 {
-	return message->data_tokens || message->further;
+	const struct message *message = &run->work->message;
+
+	return !run->plain && (message->data_tokens || message->further);
 }
 
 static __always_inline void make_bill(struct bill *bill, const struct message *message)
@@ -453,7 +479,7 @@ static __always_inline bool source_admits(const struct run *run)
 	const struct sipdam_limit *limit = &limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
 
 	work->demand = demand_of(run, work->source_hash, message->class, message->tokens);
-	if (needs_bill(message)) {
+	if (needs_bill(run)) {
 		make_bill(&work->bill, message);
 		return source_pays(limits, &work->bill, &work->demand);
 	}
@@ -489,7 +515,7 @@ static __always_inline bool pools_admit(const struct run *run)
 	const struct sipdam_limits *limits = (const struct sipdam_limits *)run->policy->pool;
 	__u64 now = run->work->now >> SIPDAM_TICK_SHIFT;
 
-	if (needs_bill(message))
+	if (needs_bill(run))
 		return pools_pay(limits, &run->work->bill, now);
 	return pool_takes(&limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)], message->class, now,
 			  message->tokens);
@@ -567,38 +593,105 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 	return 1;
 }
 
+/* What a glance can tell, and whether it is enough to go on with: OURS is left in the work. */
+static __always_inline int glance_at(const struct run *run)
+{
+	__u64 words[GLANCE_WORDS];
+	int glance = packet_glance(run->frame, run->policy, &run->work->packet, words);
+
+	if (glance != GLANCE_OURS)
+		return glance;
+	run->work->found = sip_glance(words[0], words[1]);
+	return run->work->found == SIP_CUT ? GLANCE_NOTHING : GLANCE_OURS;
+}
+
+/*
+ * For trials: a packet read the long way. A function of its own so that the kernel verifies this second
+ * reading apart.
+ */
+__noinline int read_long(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	if (!policy || !work)
+		return SIPDAM_REASON_NONE;
+	begin_work(frame, work);
+	return packet_read(frame, policy, &work->packet);
+}
+
+/*
+ * In a trial: does the glance say of the packet what the long way says, in a room of its own? No plain
+ * payload begins with CR or LF, so that what is behind them is the whole of it.
+ */
+static __always_inline bool glance_is_right(const struct run *run, int glance)
+{
+	__u32 other = SIPDAM_INTERFACE_OTHER;
+	struct sipdam_counters *room = bpf_map_lookup_elem(&counters, &other);
+	struct work *work;
+	int reason;
+
+	if (!room)
+		return false;
+	work = (struct work *)room->work;
+	reason = read_long(run->frame, run->policy, work);
+	if (glance == GLANCE_OTHER)
+		return reason == SIPDAM_REASON_NOT_SIP;
+	begin(run->frame, &run->work->packet);
+	return !reason && packet_same(&run->work->packet, &work->packet) &&
+	       message_further_on(run->frame, &work->packet, &work->window) == run->work->found;
+}
+
+/* The way of a packet that a glance has read. */
+static __always_inline int judge_plain(struct run run)
+{
+	run.plain = true;
+	begin(run.frame, &run.work->packet);
+	run.work->message = (struct message){};
+	run.work->tier = SIPDAM_TIER_UNKNOWN;
+	run.work->inherited = SIPDAM_REASON_NONE;
+	/* From here on it is what the map has, neither in registers nor known to the verifier. */
+	asm volatile("" ::: "memory");
+	return judge(&run);
+}
+
+/* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
+static __always_inline int judge_any(const struct run *run)
+{
+	struct work *work = run->work;
+	struct packet *packet = &work->packet;
+	int reason;
+
+	begin_work(run->frame, work);
+	reason = judge(run);
+	if (packet->fragment == FRAGMENT_FIRST && packet->family)
+		fragment_remember(packet, reason, work->now ? work->now : clock_now(&work->clock));
+	if (!packet->family)
+		packet_reaches(run->frame, packet, ~0u);
+	return reason;
+}
+
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
 	struct run run = {.frame = context};
 	__u32 slot = interface_slot(context), policy_slot;
 	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
-	struct packet *packet;
-	bool plainly_other;
-	int reason;
+	int glance, reason;
 
 	run.policy = policy_in_force(&policy_slot);
 	if (!count || !run.policy)
 		return XDP_PASS;
-	plainly_other = packet_is_plainly_other(context, run.policy);
-	if (plainly_other && !is_trial) {
+	run.work = (struct work *)count->work;
+	glance = glance_at(&run);
+	if (glance == GLANCE_OTHER && !is_trial) {
 		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], context->data_end - context->data);
 		return XDP_PASS;
 	}
-	run.work = (struct work *)count->work;
-	begin(context, run.work);
 	run.work->policy_slot = policy_slot;
-	packet = &run.work->packet;
-	reason = judge(&run);
-	if (plainly_other && reason != SIPDAM_REASON_NOT_SIP)
-		reason = SIPDAM_REASON_NONE; /* no reason at all: a trial shows that the two ways differ */
+	if (is_trial && glance && !glance_is_right(&run, glance))
+		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
+	else
+		reason = glance == GLANCE_OURS ? judge_plain(run) : judge_any(&run);
 	if (is_strike(reason) && !limit_is_unlimited(&run.policy->strikes) &&
 	    strike(run.work, run.policy, reason))
 		ban_source(&run.work->offender);
-	if (packet->fragment == FRAGMENT_FIRST && packet->family)
-		fragment_remember(packet, reason,
-				  run.work->now ? run.work->now : clock_now(&run.work->clock));
-	if (!packet->family)
-		packet_reaches(context, packet, ~0u);
-	return verdict(count, reason, run.policy, run.work->now, packet, &run.work->message);
+	return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &run.work->message);
 }
