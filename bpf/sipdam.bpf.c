@@ -477,20 +477,24 @@ static __always_inline bool source_admits(const struct run *run)
 	const struct message *message = &work->message;
 	const struct sipdam_limits *limits = limits_of(run);
 	const struct sipdam_limit *limit = &limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
+	struct demand demand = demand_of(run, work->source_hash, message->class, message->tokens);
 
-	work->demand = demand_of(run, work->source_hash, message->class, message->tokens);
 	if (needs_bill(run)) {
+		work->demand = demand;
 		make_bill(&work->bill, message);
 		return source_pays(limits, &work->bill, &work->demand);
 	}
-	return limit_is_unlimited(limit) || source_takes(limit, &work->demand);
+	return limit_is_unlimited(limit) || source_takes(limit, &demand);
 }
 
 /* Messages of a packet that the bucket of a network counts. */
-static __always_inline __u32 network_tokens(const struct message *message)
+static __always_inline __u32 network_tokens(const struct run *run)
 {
+	const struct message *message = &run->work->message;
 	__u32 n = is_network_class(message->class);
 
+	if (run->plain)
+		return n;
 	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class ++)
 		if (is_network_class(class))
 			n += message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff;
@@ -500,12 +504,10 @@ static __always_inline __u32 network_tokens(const struct message *message)
 static __always_inline bool network_admits(const struct run *run)
 {
 	const struct sipdam_limit *limit = &run->policy->network;
-	__u32 n = network_tokens(&run->work->message);
+	__u32 n = network_tokens(run);
+	struct demand demand = demand_of(run, run->work->network_hash, NETWORK_KIND, n);
 
-	if (!n || limit_is_unlimited(limit))
-		return true;
-	run->work->demand = demand_of(run, run->work->network_hash, NETWORK_KIND, n);
-	return network_takes(limit, &run->work->demand);
+	return !n || limit_is_unlimited(limit) || network_takes(limit, &demand);
 }
 
 /* Step 7, second half; as with sources, all or none. */
