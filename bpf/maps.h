@@ -114,6 +114,17 @@ struct {
 	__type(value, struct sipdam_ban_gate);
 } ban_gate SEC(".maps");
 
+/*
+ * Whom the limits of single sources refuse most: a record for `sipdam status`, which no verdict depends on. Each
+ * CPU writes its own. Full: the slot of who is refused less often goes to the next (SIPDAM_TABLE_REFUSED_DISPLACED).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SIPDAM_REFUSED_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sipdam_refused);
+} refused SEC(".maps");
+
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

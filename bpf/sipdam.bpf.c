@@ -25,6 +25,7 @@
 #include "fragments.h"
 #include "lists.h"
 #include "packet.h"
+#include "refused.h"
 #include "segment.h"
 #include "sip.h"
 #include "sources.h"
@@ -61,6 +62,7 @@ struct work {
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
+	__u64 refusals; /* by the source's own limit */
 	struct window window;
 	struct demand demand;
 	struct ban_request offender;
@@ -670,6 +672,18 @@ static __always_inline int judge_any(const struct run *run)
 	return reason;
 }
 
+/* What a drop that is the source's own fault leaves behind: a strike, and one in some in the record. */
+static __always_inline void remember_refusal(const struct run *run, int reason)
+{
+	struct work *work = run->work;
+
+	if (is_strike(reason) && !limit_is_unlimited(&run->policy->strikes) &&
+	    strike(work, run->policy, reason))
+		ban_source(&work->offender);
+	if (reason == SIPDAM_REASON_SOURCE_RATE && !(work->refusals++ % SIPDAM_REFUSED_SAMPLE))
+		refused_note(&work->packet, run->policy, work->source_hash, work->now, work->message.class);
+}
+
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
@@ -692,8 +706,6 @@ int sipdam_filter(struct xdp_md *context)
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
 	else
 		reason = glance == GLANCE_OURS ? judge_plain(run) : judge_any(&run);
-	if (is_strike(reason) && !limit_is_unlimited(&run.policy->strikes) &&
-	    strike(run.work, run.policy, reason))
-		ban_source(&run.work->offender);
+	remember_refusal(&run, reason);
 	return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &run.work->message);
 }

@@ -10,6 +10,8 @@
 #include "cleanup.h"
 #include "command.h"
 #include "live.h"
+#include "over_limit.h"
+#include "loudest.h"
 #include "snapshot.h"
 
 #define SECOND 1000000000LL
@@ -38,8 +40,8 @@ static const struct argp_option options[] = {
 static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
-	.doc = "What is attached and how, what is in force, how full the lists are and whether tables "
-	       "overflow.\v"
+	.doc = "What is attached and how, what is in force, how full the lists are, whether tables "
+	       "overflow, and whom the limits refuse that may be yours.\v"
 	       "Examples:\n"
 	       "  sipdam status\n"
 	       "  sipdam status --json | jq .interfaces",
@@ -87,10 +89,12 @@ static json_t *status_json(const struct snapshot *snapshot)
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED]);
 }
 
-static int print_json(const struct snapshot *snapshot)
+static int print_json(const struct snapshot *snapshot, const struct over_limits *over)
 {
 	json_t *object = status_json(snapshot);
-	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
+	json_t *over_limit = over_limits_json(over, &snapshot->policy);
+	bool whole = object && !json_object_set_new(object, "over_limit", over_limit);
+	int error = whole && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 
 	json_decref(object);
 	printf("\n");
@@ -151,7 +155,7 @@ static void print_bans(const struct snapshot *snapshot)
 		       (unsigned long long)refused);
 }
 
-static void print_text(const struct snapshot *snapshot)
+static void print_text(const struct snapshot *snapshot, const struct over_limits *over)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
 	time_t created = snapshot->meta.created;
@@ -178,6 +182,7 @@ static void print_text(const struct snapshot *snapshot)
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES]);
 	print_bans(snapshot);
 	print_tables(snapshot);
+	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])
 		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls "
 		       "come\n"
@@ -187,17 +192,20 @@ static void print_text(const struct snapshot *snapshot)
 int cmd_status(int argc, char **argv)
 {
 	_cleanup_free_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	_cleanup_free_ struct over_limits *over = calloc(1, sizeof(*over));
 	struct problem problem = {0};
 	bool json = false;
 	int error;
 
 	if (command_parse(&parser, argc, argv, &json))
 		return EXIT_USAGE;
-	error = snapshot ? snapshot_read(snapshot, &problem) : -ENOMEM;
+	error = snapshot && over ? snapshot_read(snapshot, &problem) : -ENOMEM;
+	if (!error)
+		error = loudest_read(over, &problem);
 	if (!error && json)
-		error = print_json(snapshot);
+		error = print_json(snapshot, over);
 	else if (!error)
-		print_text(snapshot);
+		print_text(snapshot, over);
 	if (!error && (fflush(stdout) || ferror(stdout)))
 		error = -EIO;
 	return error ? command_fail("status", error, &problem) : EXIT_DONE;

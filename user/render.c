@@ -201,7 +201,7 @@ json_t *render_json_stats(const struct snapshot *snapshot, const char *interface
 
 /* ---- text ---- */
 
-#define COUNT_TEXT  27 /* 18,446,744,073,709,551,615 */
+#define COUNT_TEXT  RENDER_COUNT
 #define NAME_WIDTH  13 /* the longest label of a reason */
 #define COUNT_WIDTH 11
 
@@ -213,8 +213,7 @@ struct table {
 	__u64 packets; /* all of them, for shares */
 };
 
-/* "1,234,567" */
-static const char *text_count(__u64 count, char text[COUNT_TEXT])
+const char *render_count(__u64 count, char text[RENDER_COUNT])
 {
 	char digits[21];
 	int length = snprintf(digits, sizeof(digits), "%" PRIu64, (uint64_t)count);
@@ -269,10 +268,10 @@ static void text_reason(const struct table *table, const char *name, const struc
 	__u64 bytes = plain->bytes + (would_drop ? would_drop->bytes : 0);
 	char text[COUNT_TEXT];
 
-	fprintf(table->out, "  %-*s %*s", NAME_WIDTH, name, table->width, text_count(plain->packets, text));
+	fprintf(table->out, "  %-*s %*s", NAME_WIDTH, name, table->width, render_count(plain->packets, text));
 	if (table->would_drop)
 		fprintf(table->out, " %*s", table->width,
-			would_drop ? text_count(would_drop->packets, text) : "");
+			would_drop ? render_count(would_drop->packets, text) : "");
 	fprintf(table->out, " %8s", text_share(packets, table->packets, text));
 	fprintf(table->out, " %10s\n", text_bytes(bytes, text));
 }
@@ -302,7 +301,7 @@ static void text_method(const struct table *table, const char *name, const __u64
 	fprintf(table->out, "  %-*s", NAME_WIDTH, name);
 	for (int verdict = 0; verdict < SIPDAM_VERDICTS; verdict++)
 		if (verdict != SIPDAM_VERDICT_WOULD_DROP || table->would_drop)
-			fprintf(table->out, " %*s", table->width, text_count(by_verdict[verdict], text));
+			fprintf(table->out, " %*s", table->width, render_count(by_verdict[verdict], text));
 	fputc('\n', table->out);
 }
 
@@ -350,7 +349,7 @@ static void text_interface(const struct snapshot_interface *interface, const cha
 		table.packets += snapshot_total(counters, verdict).packets;
 	if (snapshot_total(counters, SIPDAM_VERDICT_WOULD_DROP).packets)
 		table.would_drop = true; /* of an earlier time in monitor mode */
-	if ((int)strlen(text_count(table.packets, text)) > table.width)
+	if ((int)strlen(render_count(table.packets, text)) > table.width)
 		table.width = (int)strlen(text);
 
 	if (!strcmp(interface->mode, "none"))
@@ -474,6 +473,10 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 	       "Bans that the filter did not make because the table was full where they would have been.");
 	fprintf(out, "sipdam_bans_refused_total %" PRIu64 "\n",
 		(uint64_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED]);
+	metric(out, "sipdam_over_limit_displaced_total", "counter",
+	       "Sources over their limits whose record another took: status may not name them all.");
+	fprintf(out, "sipdam_over_limit_displaced_total %" PRIu64 "\n",
+		(uint64_t)snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED]);
 	metric(out, "sipdam_source_table_lines", "gauge", "Size of the table of sources.");
 	fprintf(out, "sipdam_source_table_lines %" PRIu64 "\n", (uint64_t)snapshot->meta.sources);
 }

@@ -13,12 +13,16 @@
 #include "snapshot.h"
 
 /* Labels of enum values; NULL for a number that names none. */
-const char *render_reason(int reason);	     /* "source_rate" */
+const char *render_reason(int reason); /* "source_rate" */
 const char *render_reason_sentence(int reason);
-int render_reason_verdict(int reason);	     /* enum sipdam_verdict: PASS or DROP */
-const char *render_method(int method);	     /* "INVITE", "other", "response" */
-const char *render_class(int class);	     /* "invite" */
+int render_reason_verdict(int reason);       /* enum sipdam_verdict: PASS or DROP */
+const char *render_method(int method);       /* "INVITE", "other", "response" */
+const char *render_class(int class);         /* "invite" */
 const char *render_transport(int transport); /* "udp", "tcp", NULL */
+
+/* "1,234,567" */
+#define RENDER_COUNT 27 /* 18,446,744,073,709,551,615 */
+const char *render_count(__u64 count, char text[RENDER_COUNT]);
 
 /* {REASON: packets, ...} and {METHOD: {"passed": N, "dropped": N}, ...}, every label present, summed
  * over transports. New references; NULL when out of memory. */

@@ -122,8 +122,29 @@ enum sipdam_table_event {
 	SIPDAM_TABLE_FRAGMENT_DISPLACED = 2, /* a fragment verdict still valid was replaced */
 	SIPDAM_TABLE_CONTENDED = 3,   /* a bucket was refused because other CPUs took it first, twice */
 	SIPDAM_TABLE_BAN_REFUSED = 4, /* a source was not banned: the places it may have are taken */
+	SIPDAM_TABLE_REFUSED_DISPLACED = 5, /* a source lately refused lost its record to another */
 };
 #define SIPDAM_TABLE_EVENTS 8
+
+/*
+ * Whom the limits of single sources refuse: the loudest of each CPU, slots by the source's hash. One refused
+ * packet in SIPDAM_REFUSED_SAMPLE is noted, and counts for as many. The second half of the slots is for
+ * answers and for requests inside calls.
+ */
+#define SIPDAM_REFUSED_SLOTS   256
+#define SIPDAM_REFUSED_SAMPLE  16
+#define SIPDAM_REFUSED_EPISODE 300000000000ULL /* nanoseconds: who was silent for as long begins anew */
+
+struct sipdam_refused {
+	__u64 high, low;   /* the source's prefix as an address: network byte order, IPv4 as ::ffff:a.b.c.d */
+	__u64 first, last; /* CLOCK_MONOTONIC nanoseconds; last 0: a free slot */
+	__u64 packets;     /* refused between the two, about */
+	__u32 score;       /* samples it is ahead of others of the same slot */
+	__u16 classes;     /* a bit for each enum sipdam_class */
+	__u8 class;        /* of the last one */
+	__u8 bits;         /* of the prefix, over 128 */
+};
+_Static_assert(sizeof(struct sipdam_refused) == 48, "struct sipdam_refused");
 
 /* Key of the prefix lists: bits counted over 128, IPv4 as ::ffff:a.b.c.d (so /24 is 120). */
 struct sipdam_prefix {

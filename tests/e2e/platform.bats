@@ -167,3 +167,25 @@ passed_since() { (($(stat reasons.within_limits) - $1 == $(jq .sent "$room/pings
 	platform_end 2>"$room/scene.err"
 	replays_whole 6
 }
+
+# --- a trunk ---
+
+@test "platform: a carrier whose answers are refused is named by status, and the line it prints ends that" {
+	local line before
+	attach_unlisted
+	CALL_RATE=120 scene 7 # 360 answers a second from one address, of which 200 and a burst of 800 pass
+	report
+	(($(stat reasons.source_rate) > 100))
+	same "$(stat packets.dropped)" "$(stat reasons.source_rate)"
+	sipdam status | tee "$room/status"
+	line=$(grep -o "sipdam allow add [0-9a-f:.]*\$" "$room/status")
+	same "$line" "sipdam allow add $CALLEE"
+	same "$(sipdam status --json | jq -r '.over_limit[] | "\(.address) \(.class) \(.maybe_yours)"')" \
+		"$CALLEE response true"
+	$line
+	same "$(sipdam status --json | jq -c .over_limit)" "[]"
+	before=$(stat packets.dropped)
+	CALL_RATE=120 scene 4
+	all_served
+	same "$(stat packets.dropped)" "$before"
+}

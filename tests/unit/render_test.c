@@ -85,6 +85,7 @@ static struct snapshot *make_snapshot(void)
 	snapshot->table_events[SIPDAM_TABLE_CONTENDED] = 14;
 	snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED] = 15;
 	snapshot->banned = 16;
+	snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED] = 17;
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		snapshot->pool_level[class] = UINT64_MAX;
 	snapshot->pool_level[SIPDAM_CLASS_INVITE] = 0;
@@ -471,7 +472,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 17);
+	assert_int_equal(described, 18);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -531,6 +532,7 @@ static void metrics_read_exactly(void **state)
 		"sipdam_table_contended_total 14",
 		"sipdam_bans_refused_total 15",
 		"sipdam_banned_sources 16",
+		"sipdam_over_limit_displaced_total 17",
 		"sipdam_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
 		"sipdam_interface_attached{interface=\"eth1.100\",mode=\"none\"} 0",
 		"sipdam_build_info{version=\"" SIPDAM_VERSION "\"} 1",

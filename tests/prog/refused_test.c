@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The record of sources that their own limits refuse: what is noted and what is not, how many packets it
+ * makes of samples, and who keeps a slot that two want.
+ */
+#include "prog/rates.h"
+
+#include <sched.h>
+
+#include "address.h"
+
+#define NOTHING  "limits: {unknown: {invite: {rate: 0}, response: {rate: 0}}}"
+#define SAMPLE   SIPDAM_REFUSED_SAMPLE
+#define A_SOURCE "192.0.2.77"
+
+static const struct recipe answer = {.payload = "SIP/2.0 200 OK\r\n", .source = A_SOURCE};
+
+/* Samples are counted by the CPU. */
+static int open_on_one_cpu(void **state)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)sched_getcpu(), &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+	return lab_open(state);
+}
+
+/* Looks for a source in a half of the slots, on every CPU. bits 0 in *found: it is not there. */
+static void look_up(struct lab *lab, const char *source, bool answers, struct sipdam_refused *found)
+{
+	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
+	__u32 half = SIPDAM_REFUSED_SLOTS / 2, from = answers ? half : 0;
+	struct sipdam_prefix prefix;
+
+	memset(found, 0, sizeof(*found));
+	assert_int_equal(address_parse_prefix(source, &prefix), 0);
+	for (__u32 slot = from; slot < from + half; slot++) {
+		assert_int_equal(bpf_map_lookup_elem(map, &slot, values), 0);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			if (!memcmp(&values[cpu].high, prefix.address, 16))
+				*found = values[cpu];
+	}
+	free(values);
+}
+
+static size_t noted(struct lab *lab)
+{
+	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
+	size_t count = 0;
+
+	for (__u32 slot = 0; slot < SIPDAM_REFUSED_SLOTS; slot++) {
+		assert_int_equal(bpf_map_lookup_elem(map, &slot, values), 0);
+		for (int cpu = 0; cpu < cpus; cpu++)
+			count += values[cpu].last != 0;
+	}
+	free(values);
+	return count;
+}
+
+static void forget_noted(struct lab *lab)
+{
+	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
+
+	for (__u32 slot = 0; slot < SIPDAM_REFUSED_SLOTS; slot++)
+		assert_int_equal(bpf_map_update_elem(map, &slot, values, BPF_ANY), 0);
+	free(values);
+}
+
+/* Begins where a whole round of SAMPLE refusals must come before the next is noted, and nothing is. */
+static void begin(struct lab *lab, const char *policy)
+{
+	forget_noted(lab);
+	lab_policy(lab, NOTHING);
+	for (int i = 0; i < SAMPLE && !noted(lab); i++)
+		send_from(lab, A_SOURCE, over_source);
+	assert_int_equal(noted(lab), 1);
+	lab_policy(lab, policy);
+	lab_forget(lab);
+	forget_noted(lab);
+}
+
+/* n samples of one source's refused INVITEs. */
+static void refuse(struct lab *lab, const char *source, int n)
+{
+	send_many_from(lab, n * SAMPLE, source, over_source);
+}
+
+static void test_one_in_sixteen_is_noted(void **state)
+{
+	struct lab *lab = *state;
+	struct sipdam_refused found;
+	__u64 first;
+
+	begin(lab, NOTHING);
+	send_many_from(lab, SAMPLE - 1, A_SOURCE, over_source);
+	assert_int_equal(noted(lab), 0);
+	send_from(lab, A_SOURCE, over_source);
+	look_up(lab, A_SOURCE, false, &found);
+	assert_int_equal(found.packets, SAMPLE);
+	assert_int_equal(found.class, SIPDAM_CLASS_INVITE);
+	assert_int_equal(found.classes, 1 << SIPDAM_CLASS_INVITE);
+	assert_int_equal(found.bits, 128);
+	assert_int_equal(found.first, lab->now);
+	assert_int_equal(found.last, lab->now);
+	first = lab->now;
+	lab->now += 7 * SECOND;
+	refuse(lab, A_SOURCE, 10);
+	look_up(lab, A_SOURCE, false, &found);
+	assert_int_equal(found.packets, 11 * SAMPLE);
+	assert_int_equal(found.first, first);
+	assert_int_equal(found.last, lab->now);
+	assert_int_equal(noted(lab), 1);
+}
+
+static void test_what_others_caused_is_not_noted(void **state)
+{
+	struct lab *lab = *state;
+
+	begin(lab, "limits: {network: {rate: 0}}");
+	send_many_from(lab, 2 * SAMPLE, "192.0.2.1", over_network);
+	lab_policy(lab, "limits: {pool: {invite: {rate: 0}}}");
+	lab_forget(lab);
+	send_many_from(lab, 2 * SAMPLE, "192.0.2.2", over_pool);
+	lab_policy(lab, "deny: [192.0.2.3]");
+	send_many_from(lab, 2 * SAMPLE, "192.0.2.3", (struct expect)DROPS(DENIED, INVITE, INVITE));
+	lab_policy(lab, "");
+	send_many_from(lab, 50, "192.0.2.4", passes);
+	assert_int_equal(noted(lab), 0);
+}
+
+static void test_monitor_mode_notes_too(void **state)
+{
+	struct sipdam_refused found;
+	struct lab *lab = *state;
+
+	begin(lab, "mode: monitor\n" NOTHING);
+	send_many_from(lab, SAMPLE, A_SOURCE, (struct expect)WOULD_DROP(SOURCE_RATE, INVITE, INVITE));
+	look_up(lab, A_SOURCE, false, &found);
+	assert_int_equal(found.packets, SAMPLE);
+}
+
+/* A flood of INVITEs does not hide whose answers are refused. */
+static void test_answers_have_slots_of_their_own(void **state)
+{
+	struct expect over = DROPS(SOURCE_RATE, RESPONSE, RESPONSE);
+	struct sipdam_refused answers;
+	char text[INET_ADDRSTRLEN];
+	struct lab *lab = *state;
+
+	over.status = 200;
+	begin(lab, NOTHING);
+	lab_send_many(lab, "answers", SAMPLE, &answer, over);
+	for (__u32 n = 0; n < SIPDAM_REFUSED_SLOTS * 4; n++)
+		refuse(lab, spoofed(text, n, true), 1);
+	look_up(lab, A_SOURCE, true, &answers);
+	assert_int_equal(answers.packets, SAMPLE);
+	assert_int_equal(answers.classes, 1 << SIPDAM_CLASS_RESPONSE);
+	assert_true(noted(lab) > SIPDAM_REFUSED_SLOTS / 4);
+}
+
+static void test_ipv6_is_noted_by_its_64(void **state)
+{
+	struct sipdam_refused found;
+	struct lab *lab = *state;
+
+	begin(lab, NOTHING);
+	send_many_from(lab, SAMPLE, "2001:db8:1:2::3", over_source);
+	send_many_from(lab, SAMPLE, "2001:db8:1:2:ffff::4", over_source);
+	look_up(lab, "2001:db8:1:2::/64", false, &found);
+	assert_int_equal(found.packets, 2 * SAMPLE);
+	assert_int_equal(found.bits, 64);
+	assert_int_equal(noted(lab), 1);
+}
+
+static bool is_noted(struct lab *lab, const char *source)
+{
+	struct sipdam_refused found;
+
+	look_up(lab, source, false, &found);
+	return found.last;
+}
+
+/* A source that wants the slot of A_SOURCE. */
+static const char *find_rival(struct lab *lab, char text[INET_ADDRSTRLEN])
+{
+	for (__u32 n = 0; n < 100 * SIPDAM_REFUSED_SLOTS; n++) {
+		forget_noted(lab);
+		refuse(lab, A_SOURCE, 1);
+		refuse(lab, spoofed(text, n, true), 1);
+		if (!is_noted(lab, A_SOURCE))
+			return text;
+	}
+	fail_msg("no source shares a slot with " A_SOURCE);
+	return NULL;
+}
+
+static __u64 displaced(struct lab *lab)
+{
+	__u64 count;
+
+	read_summed(filter_map(lab->filter, "table_events"), SIPDAM_TABLE_REFUSED_DISPLACED, &count,
+		    sizeof(count));
+	return count;
+}
+
+static void test_the_louder_keeps_its_slot(void **state)
+{
+	char text[INET_ADDRSTRLEN];
+	struct lab *lab = *state;
+	const char *rival;
+	__u64 before;
+
+	begin(lab, NOTHING);
+	rival = find_rival(lab, text);
+	forget_noted(lab);
+	before = displaced(lab);
+	refuse(lab, A_SOURCE, 10);
+	refuse(lab, rival, 9);
+	assert_true(is_noted(lab, A_SOURCE) && !is_noted(lab, rival));
+	assert_int_equal(displaced(lab), before);
+	refuse(lab, rival, 1);
+	assert_true(!is_noted(lab, A_SOURCE) && is_noted(lab, rival));
+	assert_int_equal(displaced(lab), before + 1);
+}
+
+/* However loud it was: who is silent has to go, and begins anew when it comes back after five minutes. */
+static void test_nobody_keeps_a_slot_in_silence(void **state)
+{
+	struct sipdam_refused found;
+	char text[INET_ADDRSTRLEN];
+	struct lab *lab = *state;
+	const char *rival;
+	__u64 before;
+
+	begin(lab, NOTHING);
+	rival = find_rival(lab, text);
+	forget_noted(lab);
+	before = displaced(lab);
+	refuse(lab, A_SOURCE, 300);
+	lab->now += 20 * SECOND;
+	refuse(lab, rival, 10); /* 19 seconds of 1.07 and one each */
+	assert_true(is_noted(lab, A_SOURCE) && !is_noted(lab, rival));
+	lab->now += 260 * SECOND;
+	refuse(lab, rival, 1);
+	assert_true(!is_noted(lab, A_SOURCE) && is_noted(lab, rival));
+	assert_int_equal(displaced(lab), before + 1);
+	lab->now += SIPDAM_REFUSED_EPISODE + 1;
+	refuse(lab, rival, 2);
+	look_up(lab, rival, false, &found);
+	assert_int_equal(found.packets, 2 * SAMPLE);
+	assert_int_equal(found.first, lab->now);
+	assert_int_equal(displaced(lab), before + 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		lab_test(test_one_in_sixteen_is_noted),        lab_test(test_what_others_caused_is_not_noted),
+		lab_test(test_monitor_mode_notes_too),         lab_test(test_answers_have_slots_of_their_own),
+		lab_test(test_ipv6_is_noted_by_its_64),        lab_test(test_the_louder_keeps_its_slot),
+		lab_test(test_nobody_keeps_a_slot_in_silence),
+	};
+
+	return cmocka_run_group_tests(tests, open_on_one_cpu, lab_close);
+}
