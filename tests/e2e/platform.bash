@@ -6,7 +6,7 @@
 # Where there are two CPUs the flood and the kernel's work for it have the first, Kamailio and sipp the second: the
 # sender is the attacker's machine, and must not take the server's time by other ways than its packets. Nor is it
 # served before the kernel's thread of that CPU, which has to bring the callers' packets too.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 
 CALLEE=10.2.0.1 OFFICE=10.3.0.1 PHONES_FIRST=10.4.0.1
 CALL_RATE=50 REGISTER_RATE=20

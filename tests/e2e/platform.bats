@@ -168,6 +168,40 @@ passed_since() { (($(stat reasons.within_limits) - $1 == $(jq .sent "$room/pings
 	replays_whole 6
 }
 
+# A phone without sound, whose modules lie where its package has put them.
+phone_settings() {
+	mkdir "$room/phone"
+	cat >"$room/phone/config" <<-END
+		sip_listen $CALLER:5060
+		net_interface world0
+		module_path $(dirname "$(dpkg -L baresip-core | grep '/account\.so$')")
+		module account.so
+		module menu.so
+		module g711.so
+		module aubridge.so
+		audio_source aubridge,silence
+		audio_player aubridge,silence
+	END
+	echo "<sip:phone@$SERVER>;auth_user=phone;auth_pass=secret;regint=60" >"$room/phone/accounts"
+	: >"$room/phone/contacts"
+}
+
+@test "platform: a real phone registers, calls, hangs up and leaves: none dropped" {
+	attach_unlisted
+	whole_capture
+	kamailio_start
+	callee_start
+	phone_settings
+	play phone world baresip -4 -f "$room/phone" -e "d sip:1000@$SERVER" -t 2
+	wait_for phone
+	grep 'Call established' "$room/phone.out" "$room/phone.err"
+	same "$(stat methods.INVITE.passed) $(stat methods.ACK.passed) $(stat methods.BYE.passed)" "1 1 1"
+	same "$(stat methods.REGISTER.passed)" 4 # 401 and 200 to come, the same to leave
+	nothing_dropped
+	platform_end 2>"$room/scene.err"
+	replays_whole 21
+}
+
 # --- a trunk ---
 
 @test "platform: a carrier whose answers are refused is named by status, and the line it prints ends that" {
