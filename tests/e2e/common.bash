@@ -9,6 +9,7 @@ SERVER=192.0.2.1 SINK=192.0.2.2 ROUTER=192.0.2.254 CALLER=198.51.100.10 STRANGER
 SERVER6=2001:db8::1 SINK6=2001:db8::2 ROUTER6=2001:db8::fe CALLER6=2001:db8:1::10 STRANGER6=2001:db8:1::20
 FLOOD=198.18.0.0/15 FLOOD_FIRST=198.18.0.1 FLOOD6=2001:db8:8000::/33 FLOOD6_FIRST=2001:db8:8000::1
 FLOOD_SECONDS=2 FLOOD_RATE=100000
+VETH_QUEUES=() # options of the pair
 
 # --- programs ---
 
@@ -64,7 +65,7 @@ make_network() {
 	for namespace in "$server" "$world"; do
 		ip -n "$namespace" link set lo up
 	done
-	ip link add edge0 netns "$server" type veth peer name world0 netns "$world"
+	ip link add edge0 netns "$server" "${VETH_QUEUES[@]}" type veth peer name world0 netns "$world" "${VETH_QUEUES[@]}"
 	ip -n "$server" address add "$SERVER/24" dev edge0
 	ip -n "$server" address add "$SINK/24" dev edge0
 	ip -n "$server" address add "$SERVER6/64" dev edge0 nodad
