@@ -113,7 +113,7 @@ check-prog: $(PROG_TESTS)
 check-e2e: all lab
 	$(Q)tests/run $(E2E_TESTS)
 
-# What becomes of a real platform's calls under each flood, without and with the filter: six minutes, or half of
+# What becomes of a real platform's calls under each flood, without and with the filter: seven minutes, or half of
 # it with RATE=10000 or RATE=100000.
 .PHONY: platform
 platform:
