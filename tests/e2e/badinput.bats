@@ -164,7 +164,7 @@ stat_size() { wc -c <"$1"; }
 	bad_yaml 'bad.yaml:1:[0-9]+: sources: ' 'sources: 100000000000000000000'
 	bad_yaml 'limits.network.rate: "-5" given' 'limits: {network: {rate: -5}}'
 	bad_yaml 'limits.network.rate: "1e99" given' 'limits: {network: {rate: 1e99}}'
-	bad_yaml 'limits.network.burst: "0" given' 'limits: {network: {burst: 0}}'
+	bad_yaml 'limits.network.burst: 0 .*at least 3' 'limits: {network: {burst: 0}}'
 	bad_yaml 'ports.udp: "65536" given, expected a port' 'ports: {udp: [65536]}'
 	bad_yaml 'ports.udp: "0" given, expected a port' 'ports: {udp: [0]}'
 	bad_yaml 'source_key.ipv4: "33" given' 'source_key: {ipv4: 33}'
