@@ -16,6 +16,7 @@
 #include "filter.h"
 #include "interface.h"
 #include "pins.h"
+#include "settled.h"
 #include "live.h"
 
 struct arguments {
@@ -130,6 +131,16 @@ static int find_config(const char *given, char path[PATH_MAX], struct problem *p
 	return 0;
 }
 
+static int load_settled(struct settings *settings, const char *path, struct problem *problem)
+{
+	struct stat seen;
+	int error = settled_wait(path, &seen, problem);
+
+	if (!error)
+		error = settings_load(settings, path, problem) ? -EINVAL : 0;
+	return error ? error : settled_check(path, &seen, problem);
+}
+
 static int read_settings(const struct arguments *arguments, bool running, struct settings *settings,
 			 char path[PATH_MAX], struct problem *problem)
 {
@@ -142,7 +153,7 @@ static int read_settings(const struct arguments *arguments, bool running, struct
 	} else {
 		error = find_config(arguments->config, path, problem);
 		if (!error && path[0])
-			error = settings_load(settings, path, problem) ? -EINVAL : 0;
+			error = load_settled(settings, path, problem);
 	}
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		settings->list_given[list] = !running || arguments->config;

@@ -15,6 +15,7 @@
 #include "filter.h"
 #include "live.h"
 #include "pins.h"
+#include "settled.h"
 
 #define _cleanup_settings_ __attribute__((cleanup(settings_free)))
 
@@ -85,6 +86,7 @@ static int reload(const char *given, struct problem *problem)
 {
 	_cleanup_settings_ struct settings settings = {}, before = {};
 	struct sipdam_meta meta;
+	struct stat seen;
 	char path[PATH_MAX];
 	int error = pins_check(&meta, problem);
 
@@ -94,7 +96,11 @@ static int reload(const char *given, struct problem *problem)
 	if (!error)
 		error = live_policy(&before.policy, problem);
 	if (!error)
+		error = settled_wait(path, &seen, problem);
+	if (!error)
 		error = settings_load(&settings, path, problem) ? -EINVAL : 0;
+	if (!error)
+		error = settled_check(path, &seen, problem);
 	if (error)
 		return error;
 	/* A list that the file does not name any more is empty now. */
