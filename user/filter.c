@@ -343,13 +343,51 @@ static __u32 pinned_lines(const char *name)
 /*
  * A table of another size starts anew; the running program keeps the old one until it is replaced. The
  * tables themselves are asked for their size: a command that died before may have changed one of them.
+ * Returns the table that has lost its pin, -1 if none has.
  */
-static void unpin_other_size(const char *name, __u32 lines)
+static int unpin_other_size(const char *name, __u32 lines)
+{
+	char path[300];
+	int fd = -1;
+
+	if (pinned_lines(name) == lines || pins_path(path, sizeof(path), name))
+		return -1;
+	fd = pins_open(name, false, NULL);
+	unlink(path);
+	return fd;
+}
+
+/* Back to the table that is in use, when nothing came of the new one. */
+static void pin_again(const char *name, int table)
 {
 	char path[300];
 
-	if (pinned_lines(name) != lines && !pins_path(path, sizeof(path), name))
-		unlink(path);
+	if (table < 0 || pins_path(path, sizeof(path), name))
+		return;
+	unlink(path);
+	if (!bpf_obj_pin(table, path))
+		(void)!chmod(path, 0640);
+}
+
+/* Is everything there that a running filter has? A table without its pin would begin empty, and lists with it.
+ */
+static int check_whole(struct bpf_object *object, struct problem *problem)
+{
+	struct bpf_map *map;
+	char path[300];
+
+	bpf_object__for_each_map (map, object) {
+		const char *name = bpf_map__name(map);
+
+		if (!is_pinned(map) || !strcmp(name, "sources") || !strcmp(name, "networks"))
+			continue;
+		if (!pins_path(path, sizeof(path), name) && access(path, F_OK))
+			return problem_set(problem, -ENOENT,
+					   "%s is missing, and without it the filter cannot be replaced: the "
+					   "one that runs goes on; `sipdam detach --all`, then attach again",
+					   path);
+	}
+	return 0;
 }
 
 static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *before,
@@ -390,6 +428,8 @@ static int load_live(struct filter *filter, bool running, struct problem *proble
 	struct sipdam_bpf *skeleton = filter->skeleton;
 	int error = set_pin_paths(skeleton->obj);
 
+	if (!error && running && check_whole(skeleton->obj, problem))
+		return -ENOENT;
 	if (!error)
 		error = sipdam_bpf__load(skeleton);
 	if (error)
@@ -440,6 +480,7 @@ static int open_live(struct filter *filter, bool running, struct problem *proble
 int filter_prepare(struct filter **filter, const struct settings *settings, const char *config,
 		   bool keep_policy, struct problem *problem)
 {
+	_cleanup_close_ int sources = -1, networks = -1;
 	struct sipdam_meta meta = {};
 	struct filter *opened;
 	int error = pins_check(&meta, problem);
@@ -458,12 +499,14 @@ int filter_prepare(struct filter **filter, const struct settings *settings, cons
 	opened->sources = settings->policy.sources;
 	error = open_live(opened, running, problem);
 	if (!error && running) {
-		unpin_other_size("sources", opened->sources);
-		unpin_other_size("networks", network_lines(opened->sources));
+		sources = unpin_other_size("sources", opened->sources);
+		networks = unpin_other_size("networks", network_lines(opened->sources));
 	}
 	if (!error)
 		error = prepare(opened, &meta, settings, config, keep_policy, problem);
 	if (error) {
+		pin_again("sources", sources);
+		pin_again("networks", networks);
 		filter_free(opened);
 		return error;
 	}

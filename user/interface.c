@@ -258,12 +258,15 @@ static int attach_alone(unsigned int ifindex, enum interface_mode mode)
 	struct bpf_object *object = open_object();
 	int error = object ? bpf_object__load(object) : -errno;
 
+	/* Pinned first: killed between the two, it would be taken for somebody else's program. */
 	if (!error) {
 		int program = bpf_program__fd(bpf_object__find_program_by_name(object, ENTRY_PROGRAM));
 
-		error = bpf_xdp_attach(ifindex, program, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
-		if (!error && (error = pin_entry(ifindex, program)))
-			bpf_xdp_detach(ifindex, flags, NULL);
+		error = pin_entry(ifindex, program);
+		if (!error)
+			error = bpf_xdp_attach(ifindex, program, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+		if (error)
+			unpin_entry(ifindex);
 	}
 	bpf_object__close(object);
 	return error;
