@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "cleanup.h"
 
 #define DIRECTORY_MODE 0750
+#define READERS_GROUP  "sipdam" /* may read the counters, where there is such a group */
 
 static const char *pins_bpffs(void)
 {
@@ -116,6 +118,15 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem)
 	return 0;
 }
 
+/* What is pinned in it later gets its group, whoever does it. Without the group or the right, root alone reads. */
+static void share_with_group(const char *directory)
+{
+	const struct group *group = getgrnam(READERS_GROUP);
+
+	if (group && !chown(directory, -1, group->gr_gid))
+		(void)!chmod(directory, S_ISGID | DIRECTORY_MODE);
+}
+
 /* The lock is on the directory itself; it may have been removed by the holder we waited for. */
 static int lock_directory(const char *directory, int operation)
 {
@@ -137,7 +148,9 @@ int pins_lock(bool create, struct problem *problem)
 	if (fd)
 		return fd;
 	do {
-		if (create && mkdir(directory, DIRECTORY_MODE) && errno != EEXIST)
+		if (create && !mkdir(directory, DIRECTORY_MODE))
+			share_with_group(directory);
+		else if (create && errno != EEXIST)
 			return problem_of_access(-errno, directory, problem);
 		fd = lock_directory(directory, LOCK_EX);
 	} while (fd == -ESTALE || (fd == -ENOENT && create));
@@ -146,9 +159,14 @@ int pins_lock(bool create, struct problem *problem)
 	if (fd < 0)
 		return problem_of_access(fd, directory, problem);
 	/* Else a change would come half way: maps can be written, pins cannot be made or removed. */
-	if (access(directory, W_OK) && errno == EROFS) {
+	if (access(directory, W_OK)) {
+		int error = -errno;
+
 		close(fd);
-		return problem_of_access(-EROFS, directory, problem);
+		return error == -EROFS ? problem_of_access(error, directory, problem)
+				       : problem_set(problem, error,
+						     "%s: no permission to change the filter: run it as root",
+						     directory);
 	}
 	return fd;
 }
