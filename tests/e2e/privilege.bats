@@ -77,6 +77,7 @@ writing=("set mode=monitor" "reload" "deny add 192.0.2.1" "allow flush")
 @test "privilege: a member of the group reads everything and changes nothing" {
 	sipdam attach e0
 	sipdam deny add 198.18.0.0/15
+	sipdam allow add 203.0.113.9
 	sipdam set limits.pool.invite.rate=77
 	printf '10.0.0.1\n' >feed.txt
 	sipdam deny import feed.txt
