@@ -28,11 +28,8 @@ stranger() { as $STRANGER - - "$root/build/sipdam" "$@"; }
 
 # What needs no privilege of a member of the group.
 reading=("status" "status --json" "stats" "stats e0" "stats --json" "get" "get --json" "get limits.pool" "allow list" "deny list"
-	"deny list --json")
-if "$BATS_TEST_DIRNAME/../../build/sipdam" --help | grep -q '^  ban '; then
-	reading+=("ban list")
-fi
-writing=("set mode=monitor" "reload" "deny add 192.0.2.1" "allow flush")
+	"deny list --json" "ban list" "ban list --json")
+writing=("set mode=monitor" "reload" "deny add 192.0.2.1" "allow flush" "ban add 192.0.2.1")
 
 @test "privilege: three capabilities attach, tune, read and detach, and no two of them do" {
 	operator attach e0
@@ -78,6 +75,7 @@ writing=("set mode=monitor" "reload" "deny add 192.0.2.1" "allow flush")
 	sipdam attach e0
 	sipdam deny add 198.18.0.0/15
 	sipdam allow add 203.0.113.9
+	sipdam ban add 203.0.113.77
 	sipdam set limits.pool.invite.rate=77
 	printf '10.0.0.1\n' >feed.txt
 	sipdam deny import feed.txt
