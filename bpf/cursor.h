@@ -77,6 +77,18 @@ static __always_inline int cursor_missing(const struct cursor *cursor, __u32 off
 	return offset + size > cursor->length ? CURSOR_BEYOND : CURSOR_TRUNCATED;
 }
 
+#ifdef __bpf__
+/*
+ * The same offset, capped in the very register that is added to a packet pointer: a compiler short of registers
+ * reloads the one it has compared, and Linux before 6.8 has learned nothing of the copy on the stack.
+ */
+static __always_inline __u64 cursor_capped(__u64 offset)
+{
+	asm volatile("%0 &= %1" : "+r"(offset) : "i"(CURSOR_OFFSET_MAX));
+	return offset;
+}
+#endif
+
 /*
  * Copies size bytes (a constant) from offset. Returns an enum cursor_error; on failure the target is
  * not to be read. The offset is capped by a constant before it becomes a pointer: the verifier bounds
@@ -88,7 +100,7 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 	if (offset > CURSOR_OFFSET_MAX)
 		return CURSOR_BEYOND;
 #ifdef __bpf__
-	void *from = cursor->data + offset;
+	void *from = cursor->data + cursor_capped(offset);
 
 	if (from + size <= cursor->data_end) {
 		/* Else clang copies byte by byte; the kernel takes unaligned words where the machine does. */
@@ -113,7 +125,7 @@ static __always_inline void cursor_glance(const struct cursor *cursor, __u32 off
 	if (offset > CURSOR_OFFSET_MAX)
 		return;
 #ifdef __bpf__
-	const __u64 *from = cursor->data + offset;
+	const __u64 *from = cursor->data + cursor_capped(offset);
 
 	if ((void *)(from + 2) > cursor->data_end)
 		return;
