@@ -1,46 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Is an address in a list? Lists are longest-prefix tries; an empty one costs nothing because the
- * policy says so.
+ * Is an address in a list? An empty list costs nothing because the policy says so; of a large one, an
+ * address that is not in it costs one line of memory. How it is found: search.h.
  */
 #ifndef LISTS_H
 #define LISTS_H
 
 #include "maps.h"
-#include "packet.h"
 
-/* Expired entries nested around one address that are looked behind before the address counts as unlisted. */
-#define EXPIRED_NESTED_MAX 4
+#include "search.h"
 
-/* An IPv6 prefix shorter than this (::/0, ::/8 of feeds) holds ::ffff:0:0/96 too, but means no IPv4. */
-#define IPV4_MAPPED_BITS 96
-
-/*
- * now: nanoseconds. An entry that has expired is no entry: a shorter prefix around it may still hold the
- * address. A function of its own so that the kernel verifies its loop once.
- */
-__noinline int list_has(__u32 slot, __u32 list, const struct packet_address *address, __u64 now)
+static __always_inline const struct sipdam_line *index_line(const struct sipdam_index *index, __u32 number)
 {
-	__u32 index = slot * SIPDAM_LIST_STRIDE + list;
-	void *trie = bpf_map_lookup_elem(&lists, &index);
-	struct sipdam_prefix key = {.bits = 128};
-	int ipv4 = address && is_mapped(address);
+	__u32 piece = index->piece + (number >> SIPDAM_PIECE_SHIFT);
+	__u32 within = number & (SIPDAM_PIECE_LINES - 1);
+	void *lines = bpf_map_lookup_elem(&lists, &piece);
 
-	if (!trie || !address)
+	return lines ? bpf_map_lookup_elem(lines, &within) : NULL;
+}
+
+/* Behind the gate. A function of its own, so that the kernel verifies its loops once. */
+__noinline int list_holds(const struct sipdam_index *index, const struct packet_address *address, __u32 unit)
+{
+	if (!index || !address)
 		return 0;
-	__builtin_memcpy(key.address, address, sizeof(key.address));
-	for (int i = 0; i <= EXPIRED_NESTED_MAX; i++) {
-		struct sipdam_entry *entry = bpf_map_lookup_elem(trie, &key);
+	return is_mapped(address) ? index_has_ipv4(index, index_ipv4(address), unit)
+				  : index_has_ipv6(index, address, unit);
+}
 
-		if (!entry || (ipv4 && entry->bits < IPV4_MAPPED_BITS))
-			return 0;
-		if (!entry->expires || now < entry->expires)
-			return 1;
-		if (!entry->bits)
-			return 0;
-		key.bits = entry->bits - 1;
-	}
-	return 0;
+/* now: nanoseconds. An entry that has expired is no entry. */
+static __always_inline int list_has(const struct sipdam_policy *policy, __u32 list,
+				    const struct packet_address *address, __u64 now)
+{
+	const struct sipdam_index *index = &policy->index[list];
+
+	if (is_mapped(address) && !index_gate4(index, index_ipv4(address)))
+		return 0;
+	return list_holds(index, address, now >> SIPDAM_UNTIL_SHIFT);
 }
 
 #endif

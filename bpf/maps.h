@@ -27,22 +27,23 @@ struct {
 } active SEC(".maps");
 
 /*
- * Prefix lists, at slot * SIPDAM_LIST_STRIDE + enum sipdam_list. The tool makes and fills a trie and
- * puts it here; a packet never writes one. Full: the tool refuses the entry.
+ * Prefix lists, in pieces of lines (sipdam/index.h), each list at two places of which the policy names the
+ * one in force. The tool makes and fills pieces and puts them here; a packet never writes one. Full: the
+ * tool refuses the entry.
  */
-struct list {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(key_size, sizeof(struct sipdam_prefix)); /* clang leaves the types of an inner map undefined */
-	__uint(value_size, sizeof(struct sipdam_entry));
+struct list_piece {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_PIECE_LINES);
+	__uint(key_size, sizeof(__u32)); /* clang leaves the types of an inner map undefined */
+	__uint(value_size, sizeof(struct sipdam_line));
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 2 * SIPDAM_LIST_STRIDE);
+	__uint(max_entries, SIPDAM_LIST_PIECE(SIPDAM_LISTS, 0));
 	__type(key, __u32);
-	__array(values, struct list);
+	__array(values, struct list_piece);
 } lists SEC(".maps");
 
 /*

@@ -58,8 +58,6 @@ struct work {
 	__u32 unread;    /* TRUNCATED where the capture hides the payload */
 	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
 
-	__u32 policy_slot; /* which policy, and so which lists: read once */
-
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
 	__u64 refusals; /* by the source's own limit */
@@ -93,18 +91,18 @@ static __always_inline void begin(frame_t *frame, struct packet *packet)
 /* Clears what a packet leaves in the work; a packet that a glance reads overwrites all that it uses. */
 static __always_inline void begin_work(frame_t *frame, struct work *work)
 {
-	__builtin_memset(work, 0, offsetof(struct work, policy_slot));
+	__builtin_memset(work, 0, offsetof(struct work, clock));
 	begin(frame, &work->packet);
 }
 
-/* The policy in force for the whole way of this packet, and the lists that belong to it. */
-static __always_inline const struct sipdam_policy *policy_in_force(__u32 *slot)
+/* The policy in force for the whole way of this packet, and the lists that it names. */
+static __always_inline const struct sipdam_policy *policy_in_force(void)
 {
 	__u32 zero = 0;
 	__u32 *index = bpf_map_lookup_elem(&active, &zero);
+	__u32 slot = index ? *index & 1 : 0;
 
-	*slot = index ? *index & 1 : 0;
-	return bpf_map_lookup_elem(&policy, slot);
+	return bpf_map_lookup_elem(&policy, &slot);
 }
 
 /* Step 1. The protected addresses are asked last: most packets have been sent on by then. */
@@ -118,7 +116,7 @@ static __always_inline int read(const struct run *run)
 		return reason;
 	work->now = clock_now(&work->clock);
 	if (packet->family && run->policy->list_entries[SIPDAM_LIST_ADDRESSES] &&
-	    !list_has(work->policy_slot, SIPDAM_LIST_ADDRESSES, &packet->destination, work->now))
+	    !list_has(run->policy, SIPDAM_LIST_ADDRESSES, &packet->destination, work->now))
 		return SIPDAM_REASON_NOT_SIP;
 	if (reason == SIPDAM_REASON_MALFORMED)
 		work->message.class = SIPDAM_CLASS_MALFORMED;
@@ -171,12 +169,12 @@ static __always_inline int listed(const struct run *run)
 	const struct packet_address *source = &run->work->packet.source;
 
 	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
-	    list_has(run->work->policy_slot, SIPDAM_LIST_ALLOW, source, run->work->now)) {
+	    list_has(policy, SIPDAM_LIST_ALLOW, source, run->work->now)) {
 		run->work->tier = SIPDAM_TIER_ALLOWED;
 		return SIPDAM_REASON_NONE;
 	}
 	if (policy->list_entries[SIPDAM_LIST_DENY] &&
-	    list_has(run->work->policy_slot, SIPDAM_LIST_DENY, source, run->work->now))
+	    list_has(policy, SIPDAM_LIST_DENY, source, run->work->now))
 		return SIPDAM_REASON_DENIED;
 	return SIPDAM_REASON_NONE;
 }
@@ -688,11 +686,11 @@ SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packet
 int sipdam_filter(struct xdp_md *context)
 {
 	struct run run = {.frame = context};
-	__u32 slot = interface_slot(context), policy_slot;
+	__u32 slot = interface_slot(context);
 	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
 	int glance, reason;
 
-	run.policy = policy_in_force(&policy_slot);
+	run.policy = policy_in_force();
 	if (!count || !run.policy)
 		return XDP_PASS;
 	run.work = (struct work *)count->work;
@@ -701,7 +699,6 @@ int sipdam_filter(struct xdp_md *context)
 		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], context->data_end - context->data);
 		return XDP_PASS;
 	}
-	run.work->policy_slot = policy_slot;
 	if (is_trial && glance && !glance_is_right(&run, glance))
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
 	else

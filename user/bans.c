@@ -9,10 +9,10 @@
 #include <sys/mman.h>
 
 #include "address.h"
+#include "book.h"
 #include "cleanup.h"
 #include "pins.h"
 #include "sipdam/hash.h"
-#include "trie.h"
 
 #define LINES_BYTES   (SIPDAM_BAN_LINES * sizeof(struct sipdam_line))
 #define RECORDS_BYTES ((size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(struct sipdam_ban))
@@ -89,7 +89,7 @@ static void *copy_table(int fd, __u32 entries, size_t size)
 static int copy_tables(struct bans *bans, int lines, int records, int gate)
 {
 	struct bans copied = {.gate = copy_table(gate, 1, sizeof(*copied.gate))};
-	bool any = copied.gate && copied.gate->latest > trie_now(), failed = !copied.gate;
+	bool any = copied.gate && copied.gate->latest > book_now(), failed = !copied.gate;
 
 	if (any)
 		failed = !(copied.line = copy_table(lines, SIPDAM_BAN_LINES, sizeof(*copied.line)));

@@ -232,7 +232,7 @@ static void report_deadline(const struct arguments *arguments)
 	}
 	if (live_policy(&policy, NULL) || !policy.deadline)
 		return;
-	left = (__s64)(policy.deadline - trie_now());
+	left = (__s64)(policy.deadline - book_now());
 	if (left > 0)
 		printf("in %llu s everything passes, unless `sipdam confirm` comes first\n",
 		       left / 1000000000ULL);

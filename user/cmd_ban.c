@@ -10,12 +10,12 @@
 #include <time.h>
 
 #include "bans.h"
+#include "book.h"
 #include "cleanup.h"
 #include "command.h"
 #include "live.h"
 #include "pins.h"
 #include "span.h"
-#include "trie.h"
 
 /* Addresses of one add or del. */
 #define OPERANDS_MAX 256
@@ -36,6 +36,7 @@ struct change {
 	struct sipdam_policy policy;
 	struct bans bans;
 	struct sipdam_prefix given[OPERANDS_MAX], source[OPERANDS_MAX];
+	struct book allowed, denied; /* empty until they are asked for, or where they cannot be read */
 };
 
 #define _cleanup_entries_ __attribute__((cleanup(ban_entries_free)))
@@ -85,11 +86,11 @@ static int begin(struct change *change, struct problem *problem)
 static void warn_of_lists(const struct change *change, size_t number)
 {
 	const char *text = change->arguments->operand[number];
-	bool held = false;
+	const struct sipdam_prefix *given = &change->given[number];
 
-	if (!live_list_holds(SIPDAM_LIST_ALLOW, change->given[number].address, &held, NULL) && held)
+	if (book_holds(&change->allowed, given, book_now()))
 		printf("%s is in the allow list, and allow wins: it is let in all the same\n", text);
-	else if (!live_list_holds(SIPDAM_LIST_DENY, change->given[number].address, &held, NULL) && held)
+	else if (book_holds(&change->denied, given, book_now()))
 		printf("%s is in the deny list: it is dropped already, and after the ban too\n", text);
 }
 
@@ -123,8 +124,12 @@ static int add(struct change *change, struct problem *problem)
 	int error = begin(change, problem);
 	__u64 lasting = change->arguments->lasting ? change->arguments->lasting : policy->ban_for;
 
+	if (!error) {
+		live_list_read(SIPDAM_LIST_ALLOW, &change->allowed, NULL);
+		live_list_read(SIPDAM_LIST_DENY, &change->denied, NULL);
+	}
 	for (size_t i = 0; !error && i < change->arguments->operands; i++) {
-		error = bans_add(&change->bans, &change->source[i], trie_now(), lasting, policy->ban_max);
+		error = bans_add(&change->bans, &change->source[i], book_now(), lasting, policy->ban_max);
 		if (error)
 			return problem_of_add(error, &change->source[i], problem);
 		tell_ban(change, i, lasting);
@@ -150,11 +155,11 @@ static int del(struct change *change, struct problem *problem)
 	int error = begin(change, problem);
 
 	for (size_t i = 0; !error && i < change->arguments->operands; i++)
-		if (!bans_hold(&change->bans, &change->source[i], trie_now()))
+		if (!bans_hold(&change->bans, &change->source[i], book_now()))
 			error = problem_of_del(&change->source[i], problem);
 	/* One that ends at this moment is gone as well. */
 	for (size_t i = 0; !error && i < change->arguments->operands; i++)
-		bans_remove(&change->bans, &change->source[i], trie_now());
+		bans_remove(&change->bans, &change->source[i], book_now());
 	return error;
 }
 
@@ -235,7 +240,7 @@ static void select_entries(const struct change *change, struct ban_entries *entr
 static int list(struct change *change, struct problem *problem)
 {
 	_cleanup_entries_ struct ban_entries entries = {};
-	__u64 now = trie_now();
+	__u64 now = book_now();
 	int error = read_operands(change, problem);
 
 	if (!error)
@@ -359,6 +364,8 @@ int cmd_ban(int argc, char **argv)
 		change->arguments = &arguments;
 		error = actions[action].run(change, &problem);
 		bans_close(&change->bans);
+		book_free(&change->allowed);
+		book_free(&change->denied);
 	}
 	if (!error && (fflush(stdout) || ferror(stdout)))
 		error = -EIO;

@@ -9,15 +9,15 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "lists.h"
 #include "live.h"
 #include "pins.h"
 #include "span.h"
-#include "trie.h"
 
 /* Prefixes of one add or del; more come by import. */
 #define OPERANDS_MAX 256
 
-/* Entries of one import, as of a list (trie.h). */
+/* Prefixes of one import; a list has room for two (SIPDAM_LIST_ENTRIES_MAX). */
 #define IMPORT_MAX 1000000
 
 struct arguments {
@@ -32,7 +32,7 @@ struct arguments {
 typedef int action_t(const struct arguments *arguments, struct problem *problem);
 
 #define _cleanup_prefixes_ __attribute__((cleanup(prefix_set_free)))
-#define _cleanup_entries_  __attribute__((cleanup(trie_entries_free)))
+#define _cleanup_book_     __attribute__((cleanup(book_free)))
 
 static int parse_operands(const struct arguments *arguments, struct prefix_set *prefixes,
 			  struct problem *problem)
@@ -53,62 +53,100 @@ static int parse_operands(const struct arguments *arguments, struct prefix_set *
 
 static __u64 expiry(const struct arguments *arguments)
 {
-	return arguments->lasting ? trie_now() + arguments->lasting : 0;
+	return arguments->lasting ? book_now() + arguments->lasting : 0;
 }
+
+/* ---- allow wins ---- */
+
+/* Prefixes of the deny list that share addresses with the allow list. */
+struct meeting {
+	size_t count;
+	bool each; /* say it of each of them */
+	struct sipdam_prefix first;
+};
+
+static void say_allow_wins(const struct sipdam_prefix *prefix, const struct sipdam_prefix *allowed)
+{
+	char text[ADDRESS_PREFIX_TEXT], other[ADDRESS_PREFIX_TEXT];
+
+	address_format_prefix(prefix, text);
+	address_format_prefix(allowed, other);
+	if (prefix_holds(allowed, prefix))
+		printf("%s is inside %s of the allow list, and allow wins: it is still let in\n", text,
+		       other);
+	else
+		printf("%s of the allow list is inside %s: allow wins for it, and for what else is allowed "
+		       "there\n",
+		       other, text);
+}
+
+static void meet(const struct sipdam_prefix *prefix, const struct sipdam_prefix *allowed, void *context)
+{
+	struct meeting *meeting = context;
+
+	if (!meeting->count++)
+		meeting->first = *prefix;
+	if (meeting->each)
+		say_allow_wins(prefix, allowed);
+}
+
+/* What of the deny list's new prefixes has no effect, because the allow list has it too. Sorts them. */
+static void find_meetings(const struct arguments *arguments, struct prefix_set *prefixes,
+			  struct meeting *meeting)
+{
+	_cleanup_book_ struct book allowed = {};
+	struct problem ignored;
+
+	if (arguments->list != SIPDAM_LIST_DENY || live_list_read(SIPDAM_LIST_ALLOW, &allowed, &ignored))
+		return;
+	prefixes_sort(prefixes);
+	book_overlaps(&allowed, prefixes, book_now(), meet, meeting);
+}
+
+/* ---- changes ---- */
 
 static int add(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
+	struct meeting meeting = {.each = true};
 	int error = parse_operands(arguments, &prefixes, problem);
 
-	for (size_t i = 0; !error && i < prefixes.count; i++)
-		error = live_list_add(arguments->list, &prefixes.prefix[i], expiry(arguments), problem);
-	return error;
-}
-
-static bool is_listed(const struct trie_entries *entries, const struct sipdam_prefix *prefix)
-{
-	for (size_t i = 0; i < entries->count; i++)
-		if (!memcmp(&entries->entry[i].prefix, prefix, sizeof(*prefix)))
-			return true;
-	return false;
-}
-
-/* All of them are in the list, or none is taken out. */
-static int check_listed(int list, const struct prefix_set *prefixes, struct problem *problem)
-{
-	_cleanup_entries_ struct trie_entries entries = {};
-	char text[ADDRESS_PREFIX_TEXT];
-	int error = live_list_read(list, &entries, problem);
-
-	for (size_t i = 0; !error && i < prefixes->count; i++) {
-		if (is_listed(&entries, &prefixes->prefix[i]))
-			continue;
-		address_format_prefix(&prefixes->prefix[i], text);
-		error = problem_set(problem, -ENOENT,
-				    "%s is not in the %s list: `sipdam %s list` shows what is", text,
-				    live_list_name(list), live_list_name(list));
-	}
+	if (!error)
+		error = live_list_add(arguments->list, &prefixes, expiry(arguments), problem);
+	if (!error)
+		find_meetings(arguments, &prefixes, &meeting);
 	return error;
 }
 
 static int del(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
+	__u32 origins[OPERANDS_MAX];
 	int error = parse_operands(arguments, &prefixes, problem);
 
-	if (!error && prefixes.count > 1)
-		error = check_listed(arguments->list, &prefixes, problem);
-
-	for (size_t i = 0; !error && i < prefixes.count; i++) {
-		__u32 origins = 0;
-
-		error = live_list_remove(arguments->list, &prefixes.prefix[i], &origins, problem);
-		if (!error && origins & SIPDAM_ENTRY_CONFIG)
+	if (!error)
+		error = live_list_remove(arguments->list, &prefixes, origins, problem);
+	for (size_t i = 0; !error && i < prefixes.count; i++)
+		if (origins[i] & SIPDAM_ENTRY_CONFIG)
 			printf("%s is in the configuration too: the next reload brings it back\n",
 			       arguments->operand[i]);
-	}
 	return error;
+}
+
+/* How many prefixes there are, and where they change nothing. They are sorted. */
+static void report_import(const struct arguments *arguments, struct prefix_set *prefixes)
+{
+	struct meeting meeting = {};
+	char text[ADDRESS_PREFIX_TEXT];
+
+	printf("%s: %zu prefix%s in the %s list\n", arguments->operand[0], prefixes->count,
+	       prefixes->count == 1 ? "" : "es", lists_name(arguments->list));
+	find_meetings(arguments, prefixes, &meeting);
+	if (!meeting.count)
+		return;
+	address_format_prefix(&meeting.first, text);
+	printf("%zu of them, such as %s, share addresses with the allow list: allow wins there\n",
+	       meeting.count, text);
 }
 
 static int import(const struct arguments *arguments, struct problem *problem)
@@ -131,11 +169,11 @@ static int import(const struct arguments *arguments, struct problem *problem)
 	feed = live_feed(arguments->list, file, true, problem);
 	if (feed < 0)
 		return feed;
+	prefixes_sort(&prefixes);
 	error = live_list_replace(arguments->list, SIPDAM_ENTRY_FEED(feed), SIPDAM_ENTRY_FEED(feed),
 				  &prefixes, expiry(arguments), problem);
 	if (!error)
-		printf("%s: %zu prefix%s in the %s list\n", file, prefixes.count,
-		       prefixes.count == 1 ? "" : "es", live_list_name(arguments->list));
+		report_import(arguments, &prefixes);
 	return error;
 }
 
@@ -152,7 +190,7 @@ static int flush(const struct arguments *arguments, struct problem *problem)
 	feed = live_feed(arguments->list, arguments->operand[0], false, problem);
 	if (feed == -ENOENT)
 		return problem_set(problem, -ENOENT, "%s: no feed of this name was imported into the %s list",
-				   arguments->operand[0], live_list_name(arguments->list));
+				   arguments->operand[0], lists_name(arguments->list));
 	if (feed < 0)
 		return feed;
 	origins = SIPDAM_ENTRY_FEED(feed);
@@ -160,86 +198,116 @@ static int flush(const struct arguments *arguments, struct problem *problem)
 	return error ? error : live_feeds_forget(arguments->list, origins, problem);
 }
 
-/* "config", "manual", and feeds by their file's name. */
-static json_t *origins_json(const struct sipdam_meta *meta, __u32 origins)
-{
-	json_t *array = json_array();
+/* ---- list ---- */
 
-	if (origins & SIPDAM_ENTRY_CONFIG)
-		json_array_append_new(array, json_string("config"));
-	if (origins & SIPDAM_ENTRY_MANUAL)
-		json_array_append_new(array, json_string("manual"));
-	for (int feed = 0; feed < SIPDAM_FEEDS_MAX; feed++)
-		if (origins & SIPDAM_ENTRY_FEED(feed))
-			json_array_append_new(
-				array, json_sprintf("feed %s", strchr(meta->feeds[feed], ':')
-								       ? strchr(meta->feeds[feed], ':') + 1
-								       : "?"));
-	return array;
+/* Origins by their bit. */
+#define ORIGINS (2 + SIPDAM_FEEDS_MAX)
+
+/* "config", "manual", and feeds by their file's name: as text, or quoted for JSON. */
+struct labels {
+	char *text[ORIGINS];
+};
+
+static void labels_free(struct labels *labels)
+{
+	for (int i = 0; i < ORIGINS; i++)
+		free(labels->text[i]);
 }
 
-static int print_json(const struct arguments *arguments, const struct sipdam_meta *meta,
-		      const struct trie_entries *entries)
-{
-	json_t *array = json_array(), *object;
-	__u64 now = trie_now();
-	int error;
+#define _cleanup_labels_ __attribute__((cleanup(labels_free)))
 
-	for (size_t i = 0; i < entries->count; i++) {
-		const struct trie_entry *entry = &entries->entry[i];
+static json_t *origin_label(const struct sipdam_meta *meta, int number)
+{
+	const char *name;
+
+	if (number < 2)
+		return json_string(number ? "manual" : "config");
+	name = strchr(meta->feeds[number - 2], ':');
+	return json_sprintf("feed %s", name ? name + 1 : "?");
+}
+
+static int labels_make(struct labels *labels, const struct sipdam_meta *meta, bool json)
+{
+	for (int i = 0; i < ORIGINS; i++) {
+		json_t *label = origin_label(meta, i);
+
+		if (label)
+			labels->text[i] =
+				json ? json_dumps(label, JSON_ENCODE_ANY) : strdup(json_string_value(label));
+		json_decref(label);
+		if (!labels->text[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* One object, written as it goes: a million entries are no reason to hold them twice. */
+static void print_json(const struct arguments *arguments, const struct labels *labels,
+		       const struct book *book)
+{
+	__u64 now = book_now();
+
+	printf("{\"list\":\"%s\",\"entries\":[", lists_name(arguments->list));
+	for (size_t i = 0; i < book->count; i++) {
+		const struct sipdam_entry *entry = &book->entry[i];
 		char text[ADDRESS_PREFIX_TEXT];
-		json_t *left = entry->entry.expires ? json_integer((entry->entry.expires - now) / 1000000000)
-						    : json_null();
+		const char *comma = "";
 
 		address_format_prefix(&entry->prefix, text);
-		json_array_append_new(array, json_pack("{s:s, s:o, s:o}", "prefix", text, "origins",
-						       origins_json(meta, entry->entry.origins), "expires_in",
-						       left));
+		printf("%s{\"prefix\":\"%s\",\"origins\":[", i ? "," : "", text);
+		for (int origin = 0; origin < ORIGINS; origin++) {
+			if (!(entry->origins & 1u << origin))
+				continue;
+			printf("%s%s", comma, labels->text[origin]);
+			comma = ",";
+		}
+		if (entry->expires)
+			printf("],\"expires_in\":%llu}",
+			       entry->expires > now ? (entry->expires - now) / 1000000000 : 0);
+		else
+			printf("],\"expires_in\":null}");
 	}
-	object = json_pack("{s:s, s:o}", "list", live_list_name(arguments->list), "entries", array);
-	error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-	json_decref(object);
-	printf("\n");
-	return error;
+	printf("]}\n");
 }
 
-static void print_text(const struct sipdam_meta *meta, const struct trie_entries *entries)
+static void print_text(const struct labels *labels, const struct book *book)
 {
-	__u64 now = trie_now();
+	__u64 now = book_now();
 
-	for (size_t i = 0; i < entries->count; i++) {
-		const struct trie_entry *entry = &entries->entry[i];
-		json_t *origins = origins_json(meta, entry->entry.origins), *origin;
+	for (size_t i = 0; i < book->count; i++) {
+		const struct sipdam_entry *entry = &book->entry[i];
 		char text[ADDRESS_PREFIX_TEXT], left[32];
-		size_t index;
 
 		address_format_prefix(&entry->prefix, text);
 		printf("%-44s", text);
-		json_array_foreach (origins, index, origin)
-			printf(" %s", json_string_value(origin));
-		if (entry->entry.expires) {
-			span_format_left(entry->entry.expires > now ? entry->entry.expires - now : 0, left,
-				    sizeof(left));
+		for (int origin = 0; origin < ORIGINS; origin++)
+			if (entry->origins & 1u << origin)
+				printf(" %s", labels->text[origin]);
+		if (entry->expires) {
+			span_format_left(entry->expires > now ? entry->expires - now : 0, left, sizeof(left));
 			printf(", for %s more", left);
 		}
 		printf("\n");
-		json_decref(origins);
 	}
 }
 
 static int list(const struct arguments *arguments, struct problem *problem)
 {
-	_cleanup_entries_ struct trie_entries entries = {};
+	_cleanup_labels_ struct labels labels = {};
+	_cleanup_book_ struct book book = {};
 	struct sipdam_meta meta;
 	int error = pins_check(&meta, problem);
 
 	if (!error)
-		error = live_list_read(arguments->list, &entries, problem);
+		error = live_list_read(arguments->list, &book, problem);
+	if (!error)
+		error = labels_make(&labels, &meta, arguments->json);
 	if (error)
 		return error;
 	if (arguments->json)
-		return print_json(arguments, &meta, &entries);
-	print_text(&meta, &entries);
+		print_json(arguments, &labels, &book);
+	else
+		print_text(&labels, &book);
 	return 0;
 }
 

@@ -9,9 +9,9 @@
 
 #include "cleanup.h"
 #include "command.h"
-#include "live.h"
-#include "over_limit.h"
+#include "lists.h"
 #include "loudest.h"
+#include "over_limit.h"
 #include "snapshot.h"
 
 #define SECOND 1000000000LL
@@ -72,7 +72,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->gone; i++)
 		json_array_append_new(gone, json_string(snapshot->gone_name[i]));
 	for (int list = 0; list < SIPDAM_LISTS; list++)
-		json_object_set_new(lists, live_list_name(list),
+		json_object_set_new(lists, lists_name(list),
 				    json_integer(snapshot->policy.list_entries[list]));
 	displaced = json_pack("{s:I, s:I, s:I}", "sources",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",

@@ -22,10 +22,10 @@
 
 #include "cleanup.h"
 #include "entry.skel.h"
+#include "lists.h"
 #include "live.h"
 #include "pins.h"
 #include "sipdam.skel.h"
-#include "trie.h"
 
 /* Networks have an eighth as many lines as sources: many sources share one. */
 #define SOURCES_PER_NETWORK 8
@@ -34,7 +34,6 @@
 struct filter {
 	struct sipdam_bpf *skeleton;
 	struct sipdam_trial *trial; /* mapped; NULL in a live filter */
-	int list[SIPDAM_LISTS];     /* tries of a trial */
 	__u64 sources;              /* of a live filter, to load it again */
 	struct sipdam_secret secret;
 };
@@ -155,45 +154,54 @@ static int trial_map_record(struct filter *filter)
 	return 0;
 }
 
-static int trial_fill_list(struct filter *filter, int list, const struct prefix_set *prefixes)
-{
-	int outer = bpf_map__fd(filter->skeleton->maps.lists);
-	_cleanup_close_ int fd = trie_create();
-	__u32 key = list;
-	int error;
+/* Always the same hashes, as with the keys of a trial. */
+#define TRIAL_SEED 0x6a09e667f3bcc908ULL
 
-	if (fd < 0)
-		return fd;
-	for (size_t i = 0; i < prefixes->count; i++) {
-		error = trie_add(fd, &prefixes->prefix[i], SIPDAM_ENTRY_CONFIG, 0);
-		if (error)
-			return error;
-	}
-	error = bpf_map_update_elem(outer, &key, &fd, BPF_ANY);
-	if (error)
-		return error;
-	if (filter->list[list] >= 0)
-		close(filter->list[list]);
-	filter->list[list] = take_fd(&fd);
-	return 0;
+static int trial_place(struct filter *filter, int list, const struct book *book, struct sipdam_policy *policy)
+{
+	__u64 ignored;
+
+	policy->list_entries[list] = book_prefixes(book, 0, &ignored);
+	if (!book->count)
+		return 0;
+	return lists_place(bpf_map__fd(filter->skeleton->maps.lists), list, 0, book, 0, TRIAL_SEED,
+			   &policy->index[list], NULL);
 }
 
 int filter_trial_configure(struct filter *filter, const struct settings *settings, struct problem *problem)
 {
 	struct sipdam_policy policy = settings->policy;
 	__u32 zero = 0;
-	int error;
+	int error = 0;
 
-	for (int list = 0; list < SIPDAM_LISTS; list++) {
-		policy.list_entries[list] = settings->lists[list].count;
-		error = trial_fill_list(filter, list, &settings->lists[list]);
-		if (error)
-			return problem_set(problem, error, "filling the lists: %s", strerror(-error));
+	for (int list = 0; !error && list < SIPDAM_LISTS; list++) {
+		const struct book_change change = {.origin = SIPDAM_ENTRY_CONFIG,
+						   .prefixes = &settings->lists[list]};
+		struct book none = {}, book;
+
+		error = book_apply(&none, &change, 0, &book);
+		if (!error)
+			error = trial_place(filter, list, &book, &policy);
+		book_free(&book);
 	}
+	if (error)
+		return problem_set(problem, error, "filling the lists: %s", strerror(-error));
 	error = bpf_map_update_elem(bpf_map__fd(filter->skeleton->maps.policy), &zero, &policy, BPF_ANY);
 	if (error)
 		return problem_set(problem, error, "writing the policy: %s", strerror(-error));
 	return 0;
+}
+
+int filter_trial_list(struct filter *filter, int list, const struct book *book)
+{
+	int map = bpf_map__fd(filter->skeleton->maps.policy);
+	struct sipdam_policy policy;
+	__u32 zero = 0;
+	int error = bpf_map_lookup_elem(map, &zero, &policy);
+
+	if (!error)
+		error = trial_place(filter, list, book, &policy);
+	return error ? error : bpf_map_update_elem(map, &zero, &policy, BPF_ANY);
 }
 
 int filter_open_private(struct filter **filter, const struct settings *settings, bool own_clock,
@@ -207,7 +215,6 @@ int filter_open_private(struct filter **filter, const struct settings *settings,
 
 	if (!opened)
 		return problem_set(problem, -ENOMEM, "out of memory");
-	memset(opened->list, -1, sizeof(opened->list));
 	opened->skeleton = open_skeleton(settings->policy.sources, &secret, !own_clock);
 	error = opened->skeleton ? sipdam_bpf__load(opened->skeleton) : -errno;
 	if (error)
@@ -257,9 +264,6 @@ void filter_free(struct filter *filter)
 {
 	if (!filter)
 		return;
-	for (int list = 0; list < SIPDAM_LISTS; list++)
-		if (filter->list[list] >= 0)
-			close(filter->list[list]);
 	if (filter->trial)
 		munmap(filter->trial, sizeof(*filter->trial));
 	sipdam_bpf__destroy(filter->skeleton);
@@ -472,7 +476,6 @@ static int open_live(struct filter *filter, bool running, struct problem *proble
 
 	if (error)
 		return error;
-	memset(filter->list, -1, sizeof(filter->list));
 	filter->skeleton = open_skeleton(filter->sources, &filter->secret, false);
 	return filter->skeleton ? 0 : problem_of_load(-errno, problem);
 }

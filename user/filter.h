@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "book.h"
 #include "problem.h"
 #include "settings.h"
 #include "sipdam/state.h"
@@ -45,6 +46,9 @@ int filter_program(struct filter *filter);
 int filter_map(struct filter *filter, const char *name);
 /* Replaces policy and lists of a trial by finished settings. */
 int filter_trial_configure(struct filter *filter, const struct settings *settings, struct problem *problem);
+
+/* Replaces one list of a trial by the entries of a book, of which none counts as expired yet. */
+int filter_trial_list(struct filter *filter, int list, const struct book *book);
 
 void filter_free(struct filter *filter);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * See live.h. Two slots, each a policy and a trie a list; `active` names the one in force. A change is
- * built in the idle slot, whose tries are pinned as NAME_SLOT (the bpffs allows no dot) so that they can be
- * opened again.
+ * See live.h. Two policies, of which `active` names the one in force, and for each list two places, of
+ * which the policy names the one in force. A change is built beside what is in force and takes effect by
+ * one store; what was in force before is then given back.
  */
 #include "live.h"
 
@@ -12,20 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bans.h"
 #include "cleanup.h"
+#include "lists.h"
 #include "pins.h"
-
-const char *live_list_name(int list)
-{
-	static const char *const names[SIPDAM_LISTS] = {"allow", "deny", "addresses"};
-
-	return names[list];
-}
 
 static int read_active(__u32 *slot, struct problem *problem)
 {
@@ -56,105 +50,99 @@ int live_policy(struct sipdam_policy *policy, struct problem *problem)
 	return 0;
 }
 
-/* ---- tries ---- */
+/* ---- lists ---- */
 
-static int trie_pin_path(char *path, size_t size, int list, __u32 slot)
+#define _cleanup_book_ __attribute__((cleanup(book_free)))
+
+/* The book that a policy names. */
+static int read_book(int list, const struct sipdam_policy *policy, struct book *book)
 {
-	char name[32];
-
-	snprintf(name, sizeof(name), "%s_%u", live_list_name(list), slot);
-	return pins_path(path, size, name);
+	*book = (struct book){};
+	return policy->list_entries[list] ? lists_read_book(list, policy->index[list].half, book) : 0;
 }
 
-static int open_trie(int list, __u32 slot, bool read_only, struct problem *problem)
+static __u64 draw_seed(void)
 {
-	char name[32];
+	__u64 seed = 0;
 
-	snprintf(name, sizeof(name), "%s_%u", live_list_name(list), slot);
-	return pins_open(name, read_only, problem);
+	/* Without one, the index is as good and a feed could be made to fit it badly. */
+	return getrandom(&seed, sizeof(seed), 0) == sizeof(seed) ? seed : book_now();
 }
 
-/* Puts a trie at its place in a slot that is not in force. */
-static int place_trie(int outer, int list, __u32 slot, int trie)
+static bool is_same(const struct book *a, const struct book *b)
 {
-	__u32 key = slot * SIPDAM_LIST_STRIDE + list;
-	char path[300];
-	int error = trie_pin_path(path, sizeof(path), list, slot);
-
-	if (error)
-		return error;
-	if (unlink(path) && errno != ENOENT)
-		return -errno;
-	error = bpf_obj_pin(trie, path);
-	if (error || chmod(path, 0640))
-		return error ? error : -errno;
-	return bpf_map_update_elem(outer, &key, &trie, BPF_ANY);
+	return a->count == b->count &&
+	       (!a->count || !memcmp(a->entry, b->entry, a->count * sizeof(*a->entry)));
 }
 
-/* What becomes of one list in a change: entries of these origins go, these prefixes come. */
-struct list_change {
-	bool given;
-	__u32 replaced;
-	__u32 origin;
-	__u64 expires;
-	const struct prefix_set *prefixes;
+/* A commit under way: what changes, and what is given back when it is done. */
+struct commit {
+	struct sipdam_policy before, after;
+	int outer;
+	bool changed[SIPDAM_LISTS];
+	int piece[SIPDAM_LISTS]; /* of a new list */
 };
 
-/* A new trie of the entries that stay and those that come. Returns a descriptor or -errno. */
-static int build_trie(int before, const struct list_change *change)
+/* Puts a changed list at its idle place. The policy tells where, and how many entries it has. */
+static int place_list(struct commit *commit, int list, const struct book *book)
 {
-	struct trie_entries kept = {};
-	_cleanup_close_ int fd = trie_create();
-	__u64 now = trie_now();
-	int error = fd < 0 ? fd : 0;
+	struct sipdam_index *index = &commit->after.index[list];
+	__u32 half = commit->before.index[list].half ^ 1;
+	__u64 now = book_now();
+	int error =
+		lists_place(commit->outer, list, half, book, now, draw_seed(), index, &commit->piece[list]);
 
-	if (!error && before >= 0)
-		error = trie_read(before, &kept);
-	for (size_t i = 0; !error && i < kept.count; i++) {
-		const struct trie_entry *entry = &kept.entry[i];
-		__u32 origins = entry->entry.origins & ~change->replaced;
-
-		if (origins && (!entry->entry.expires || entry->entry.expires > now))
-			error = trie_add(fd, &entry->prefix, origins, entry->entry.expires);
-	}
-	trie_entries_free(&kept);
-	for (size_t i = 0; !error && change->prefixes && i < change->prefixes->count; i++)
-		error = trie_add(fd, &change->prefixes->prefix[i], change->origin, change->expires);
-	return error ? error : take_fd(&fd);
-}
-
-/* How many entries a trie has: 0 lets the program skip it. */
-static int count_entries(int trie, __u32 *count)
-{
-	struct trie_entries entries = {};
-	int error = trie_read(trie, &entries);
-
+	/* Also where that failed: the place may refer to pieces by now. */
+	commit->changed[list] = true;
 	if (!error)
-		*count = entries.count;
-	trie_entries_free(&entries);
+		error = lists_write_book(list, half, book);
+	if (!error)
+		commit->after.list_entries[list] = book_prefixes(book, now, &index->first_end);
 	return error;
 }
 
-/*
- * Readies one list in the idle slot: the same trie as in force where nothing changes, a new one else;
- * the entries are counted only where they have changed.
- */
-static int ready_list(int outer, int list, __u32 slot, const struct list_change *change, __u32 *count)
+static int ready_list(struct commit *commit, int list, const struct book_change *change)
 {
-	struct problem ignored;
-	_cleanup_close_ int before = open_trie(list, slot ^ 1, false, &ignored);
-	_cleanup_close_ int trie = -1;
-	int error;
+	_cleanup_book_ struct book before = {}, after = {};
+	int error = 0;
 
-	if (before < 0 && before != -ENOENT)
-		return before;
-	if (!change->given && before >= 0)
-		return place_trie(outer, list, slot, before);
-	trie = build_trie(before, change);
-	if (trie < 0)
-		return trie;
-	error = count_entries(trie, count);
-	return error ? error : place_trie(outer, list, slot, trie);
+	commit->after.list_entries[list] = commit->before.list_entries[list];
+	commit->after.index[list] = commit->before.index[list];
+	if (change)
+		error = read_book(list, &commit->before, &before);
+	if (!error && change)
+		error = book_apply(&before, change, book_now(), &after);
+	if (error || !change || is_same(&before, &after))
+		return error;
+	return place_list(commit, list, &after);
+}
+
+/*
+ * Gives back what is not in force of the lists that changed: the old after a commit, the new after one
+ * that failed. What cannot be given back now is with the next change.
+ */
+static void give_back(struct commit *commit, const struct sipdam_policy *in_force)
+{
+	for (int list = 0; list < SIPDAM_LISTS; list++) {
+		__u32 idle = in_force->index[list].half ^ 1;
+
+		if (!commit->changed[list])
+			continue;
+		if (commit->piece[list] < 0)
+			commit->piece[list] = lists_blank_piece();
+		if (commit->piece[list] >= 0)
+			lists_retire(commit->outer, list, idle, commit->piece[list]);
+		lists_forget_book(list, idle);
+	}
+}
+
+static void end_commit(struct commit *commit)
+{
+	for (int list = 0; list < SIPDAM_LISTS; list++)
+		if (commit->piece[list] >= 0)
+			close(commit->piece[list]);
+	if (commit->outer >= 0)
+		close(commit->outer);
 }
 
 /* ---- commit ---- */
@@ -169,7 +157,7 @@ static int problem_of_commit(int error, struct problem *problem)
 {
 	if (error == -ENOSPC)
 		return problem_set(problem, error, "a list may have at most %d entries; nothing was changed",
-				   TRIE_ENTRIES_MAX);
+				   SIPDAM_LIST_ENTRIES_MAX);
 	return problem_set(problem, error, "changing the running filter: %s; nothing was changed",
 			   strerror(-error));
 }
@@ -201,68 +189,72 @@ static int end_foreign_bans(const struct sipdam_policy *before, const struct sip
 	error = bans_open(&bans, problem);
 	if (error)
 		return error;
-	bans_end_others(&bans, policy, trie_now());
+	bans_end_others(&bans, policy, book_now());
 	bans_close(&bans);
 	return 0;
 }
 
-/*
- * Policy and lists together into the idle slot, then the switch. The policy tells how many entries the
- * lists have that do not change here.
- */
-static int commit(struct sipdam_policy *policy, const struct list_change changes[SIPDAM_LISTS],
+static int ready_lists(struct commit *commit, const struct book_change *const changes[SIPDAM_LISTS],
+		       struct problem *problem)
+{
+	int error = 0;
+
+	commit->outer = pins_open("lists", false, problem);
+	if (commit->outer < 0)
+		return commit->outer;
+	for (int list = 0; !error && list < SIPDAM_LISTS; list++)
+		error = ready_list(commit, list, changes[list]);
+	return error ? problem_of_commit(error, problem) : 0;
+}
+
+/* Policy and lists together beside those in force, then the switch. A list of no change stays. */
+static int commit(const struct sipdam_policy *policy, const struct book_change *const changes[SIPDAM_LISTS],
 		  struct problem *problem)
 {
-	struct sipdam_policy before;
-	_cleanup_close_ int outer = -1;
+	struct commit commit = {.after = *policy, .outer = -1, .piece = {-1, -1, -1}};
 	__u32 slot;
 	int error = read_active(&slot, problem);
 
+	if (!error)
+		error = live_policy(&commit.before, problem);
 	if (error)
 		return error;
-	error = live_policy(&before, problem);
-	if (error)
-		return error;
-	outer = pins_open("lists", false, problem);
-	if (outer < 0)
-		return outer;
-	slot ^= 1;
-	for (int list = 0; list < SIPDAM_LISTS; list++) {
-		error = ready_list(outer, list, slot, &changes[list], &policy->list_entries[list]);
-		if (error)
-			return problem_of_commit(error, problem);
-	}
+	error = ready_lists(&commit, changes, problem);
 	/* Words written under a policy with deeper buckets are still told from old ones. */
-	if (before.horizon > policy->horizon)
-		policy->horizon = before.horizon;
-	error = write_slot(slot, policy, problem);
-	return error ? error : end_foreign_bans(&before, policy, problem);
+	if (commit.before.horizon > commit.after.horizon)
+		commit.after.horizon = commit.before.horizon;
+	if (!error)
+		error = write_slot(slot ^ 1, &commit.after, problem);
+	give_back(&commit, error ? &commit.before : &commit.after);
+	end_commit(&commit);
+	return error ? error : end_foreign_bans(&commit.before, &commit.after, problem);
 }
 
 int live_commit(const struct settings *settings, struct problem *problem)
 {
-	struct list_change changes[SIPDAM_LISTS] = {};
+	const struct book_change *changes[SIPDAM_LISTS] = {};
+	struct book_change configured[SIPDAM_LISTS];
 	struct sipdam_policy policy = settings->policy, before;
 	int error = live_policy(&before, problem);
 
 	if (error)
 		return error;
-	policy.deadline = settings->confirm ? trie_now() + settings->confirm : before.deadline;
+	policy.deadline = settings->confirm ? book_now() + settings->confirm : before.deadline;
 	for (int list = 0; list < SIPDAM_LISTS; list++) {
-		policy.list_entries[list] = before.list_entries[list];
-		changes[list] = (struct list_change){
-			.given = settings->list_given[list],
+		configured[list] = (struct book_change){
 			.replaced = SIPDAM_ENTRY_CONFIG,
 			.origin = SIPDAM_ENTRY_CONFIG,
 			.prefixes = &settings->lists[list],
 		};
+		if (settings->list_given[list])
+			changes[list] = &configured[list];
 	}
 	return commit(&policy, changes, problem);
 }
 
 int live_confirm(bool late, __s64 *left, struct problem *problem)
 {
-	static const struct list_change none[SIPDAM_LISTS];
+	static const struct book_change *const none[SIPDAM_LISTS];
 	struct sipdam_policy policy;
 	int error = live_policy(&policy, problem);
 
@@ -270,70 +262,58 @@ int live_confirm(bool late, __s64 *left, struct problem *problem)
 		return error;
 	if (!policy.deadline)
 		return -ENODATA;
-	*left = (__s64)(policy.deadline - trie_now());
+	*left = (__s64)(policy.deadline - book_now());
 	if (*left <= 0 && !late)
 		return -ETIME;
 	policy.deadline = 0;
 	return commit(&policy, none, problem);
 }
 
-/* ---- lists ---- */
+/* ---- lists of the running filter ---- */
 
-static int read_list(int list, __u32 slot, struct trie_entries *entries, struct problem *problem)
+/* Times that a reader looks again because the list was exchanged under it. */
+#define READS_MAX 16
+
+/* The book in force. A change may take it away between the policy's reading and its own: then again. */
+static int read_live_book(int list, struct book *book, struct problem *problem)
 {
-	_cleanup_close_ int fd = open_trie(list, slot, true, problem);
-	int error;
+	struct sipdam_policy policy;
+	int error = -ENOENT;
 
-	if (fd < 0)
-		return fd;
-	error = trie_read(fd, entries);
-	return error ? problem_set(problem, error, "reading the %s list: %s", live_list_name(list),
+	for (int tries = 0; error == -ENOENT && tries < READS_MAX; tries++) {
+		error = live_policy(&policy, problem);
+		if (error)
+			return error;
+		error = read_book(list, &policy, book);
+	}
+	return error ? problem_set(problem, error, "reading the %s list: %s", lists_name(list),
 				   strerror(-error))
 		     : 0;
 }
 
-int live_list_read(int list, struct trie_entries *entries, struct problem *problem)
+int live_list_read(int list, struct book *entries, struct problem *problem)
 {
-	__u64 now = trie_now();
-	size_t kept = 0;
-	__u32 slot;
-	int error = read_active(&slot, problem);
+	_cleanup_book_ struct book book = {};
+	int error = read_live_book(list, &book, problem);
 
-	if (!error)
-		error = read_list(list, slot, entries, problem);
-	for (size_t i = 0; i < entries->count; i++)
-		if (!entries->entry[i].entry.expires || entries->entry[i].entry.expires > now)
-			entries->entry[kept++] = entries->entry[i];
-	entries->count = kept;
+	if (!error && book_merge(&book, book_now(), entries))
+		error = problem_set(problem, -ENOMEM, "reading the %s list: out of memory", lists_name(list));
 	return error;
 }
 
-int live_list_holds(int list, const __u8 address[16], bool *held, struct problem *problem)
+int live_list_count(const struct sipdam_policy *policy, int list, __u32 *entries, struct problem *problem)
 {
-	struct sipdam_prefix key = {.bits = 128};
-	struct sipdam_entry entry;
-	_cleanup_close_ int fd = -1;
-	__u64 now = trie_now();
-	__u32 slot;
-	int error = read_active(&slot, problem);
+	_cleanup_book_ struct book book = {};
+	__u64 now = book_now(), ignored;
+	int error;
 
-	if (error)
-		return error;
-	fd = open_trie(list, slot, true, problem);
-	if (fd < 0)
-		return fd;
-	memcpy(key.address, address, sizeof(key.address));
-	*held = false;
-	/* As the program looks: behind an entry that has expired there may be a shorter one. */
-	while (!*held && !bpf_map_lookup_elem(fd, &key, &entry)) {
-		if (address_is_ipv4(address) && entry.bits < 96)
-			break;
-		*held = !entry.expires || entry.expires > now;
-		if (!entry.bits)
-			break;
-		key.bits = entry.bits - 1;
-	}
-	return 0;
+	*entries = policy->list_entries[list];
+	if (!policy->index[list].first_end || policy->index[list].first_end > now)
+		return 0;
+	error = read_live_book(list, &book, problem);
+	if (!error)
+		*entries = book_prefixes(&book, now, &ignored);
+	return error;
 }
 
 int live_read(struct settings *settings, struct problem *problem)
@@ -341,97 +321,66 @@ int live_read(struct settings *settings, struct problem *problem)
 	int error = live_policy(&settings->policy, problem);
 
 	for (int list = 0; !error && list < SIPDAM_LISTS; list++) {
-		struct trie_entries entries = {};
+		_cleanup_book_ struct book entries = {};
 
-		if (settings->policy.list_entries[list])
-			error = live_list_read(list, &entries, problem);
+		error = live_list_read(list, &entries, problem);
 		for (size_t i = 0; !error && i < entries.count; i++)
-			if (entries.entry[i].entry.origins & SIPDAM_ENTRY_CONFIG)
+			if (entries.entry[i].origins & SIPDAM_ENTRY_CONFIG)
 				error = prefix_set_add(&settings->lists[list], &entries.entry[i].prefix);
-		trie_entries_free(&entries);
 	}
 	return error;
+}
+
+static int change_list(int list, const struct book_change *change, struct problem *problem)
+{
+	const struct book_change *changes[SIPDAM_LISTS] = {};
+	struct sipdam_policy policy;
+	int error = live_policy(&policy, problem);
+
+	changes[list] = change;
+	return error ? error : commit(&policy, changes, problem);
 }
 
 int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefix_set *prefixes,
 		      __u64 expires, struct problem *problem)
 {
-	struct list_change changes[SIPDAM_LISTS] = {};
-	struct sipdam_policy policy;
-	int error = live_policy(&policy, problem);
+	const struct book_change change = {
+		.replaced = replaced, .origin = origin, .expires = expires, .prefixes = prefixes};
 
-	if (error)
-		return error;
-	changes[list] = (struct list_change){
-		.given = true,
-		.replaced = replaced,
-		.origin = origin,
-		.expires = expires,
-		.prefixes = prefixes,
-	};
-	return commit(&policy, changes, problem);
+	return change_list(list, &change, problem);
 }
 
-/* The policy alone again, with one list's count changed by `step`. */
-static int commit_count(int list, int step, struct problem *problem)
+int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem)
 {
-	static const struct list_change none[SIPDAM_LISTS];
-	struct sipdam_policy policy;
-	int error = live_policy(&policy, problem);
-
-	if (error)
-		return error;
-	policy.list_entries[list] += step;
-	return commit(&policy, none, problem);
+	return live_list_replace(list, 0, SIPDAM_ENTRY_MANUAL, prefixes, expires, problem);
 }
 
-int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, struct problem *problem)
+/* All of them are in the list, or none is taken out. */
+static int find_origins(int list, const struct prefix_set *prefixes, __u32 *origins, struct problem *problem)
 {
-	struct sipdam_entry entry;
-	_cleanup_close_ int fd = -1;
-	bool known;
-	__u32 slot;
-	int error = read_active(&slot, problem);
-
-	if (error)
-		return error;
-	fd = open_trie(list, slot, false, problem);
-	if (fd < 0)
-		return fd;
-	known = !bpf_map_lookup_elem(fd, prefix, &entry) && entry.bits == prefix->bits;
-	/* Counted first: a command that dies between the two must not leave an entry that nobody looks up. */
-	error = known ? 0 : commit_count(list, 1, problem);
-	if (error)
-		return error;
-	error = trie_add(fd, prefix, SIPDAM_ENTRY_MANUAL, expires);
-	if (error && !known)
-		commit_count(list, -1, NULL);
-	return error ? problem_of_commit(error, problem) : 0;
-}
-
-int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origins, struct problem *problem)
-{
+	_cleanup_book_ struct book book = {};
 	char text[ADDRESS_PREFIX_TEXT];
-	struct sipdam_entry entry;
-	_cleanup_close_ int fd = -1;
-	__u32 slot;
-	int error = read_active(&slot, problem);
+	__u64 now = book_now();
+	int error = read_live_book(list, &book, problem);
 
-	if (error)
-		return error;
-	fd = open_trie(list, slot, false, problem);
-	if (fd < 0)
-		return fd;
-	address_format_prefix(prefix, text);
-	if (bpf_map_lookup_elem(fd, prefix, &entry) || entry.bits != prefix->bits)
-		return problem_set(problem, -ENOENT,
-				   "%s is not in the %s list: `sipdam %s list` shows what is", text,
-				   live_list_name(list), live_list_name(list));
-	error = trie_remove(fd, prefix, ~0u);
-	if (error)
-		return problem_of_commit(error, problem);
-	*origins = entry.origins;
-	return commit_count(list, -1, problem);
+	for (size_t i = 0; !error && i < prefixes->count; i++) {
+		origins[i] = book_origins(&book, &prefixes->prefix[i], now);
+		if (origins[i])
+			continue;
+		address_format_prefix(&prefixes->prefix[i], text);
+		error = problem_set(problem, -ENOENT,
+				    "%s is not in the %s list: `sipdam %s list` shows what is", text,
+				    lists_name(list), lists_name(list));
+	}
+	return error;
+}
+
+int live_list_remove(int list, const struct prefix_set *prefixes, __u32 *origins, struct problem *problem)
+{
+	const struct book_change change = {.forgotten = prefixes};
+	int error = find_origins(list, prefixes, origins, problem);
+
+	return error ? error : change_list(list, &change, problem);
 }
 
 /* ---- feeds ---- */
@@ -458,11 +407,11 @@ int live_feed(int list, const char *file, bool make, struct problem *problem)
 
 	if (error)
 		return error;
-	if (snprintf(name, sizeof(name), "%s:%s", live_list_name(list), slash ? slash + 1 : file) >=
+	if (snprintf(name, sizeof(name), "%s:%s", lists_name(list), slash ? slash + 1 : file) >=
 	    (int)sizeof(name))
 		return problem_set(problem, -ENAMETOOLONG,
 				   "%s: a feed's file name may have at most %zu characters", file,
-				   sizeof(name) - strlen(live_list_name(list)) - 2);
+				   sizeof(name) - strlen(lists_name(list)) - 2);
 	feed = find_feed(&meta, name, make);
 	if (feed == -ENOSPC)
 		return problem_set(problem, feed,
@@ -481,7 +430,7 @@ int live_feed(int list, const char *file, bool make, struct problem *problem)
 
 int live_feeds_forget(int list, __u32 origins, struct problem *problem)
 {
-	size_t length = strlen(live_list_name(list));
+	size_t length = strlen(lists_name(list));
 	struct sipdam_meta meta;
 	_cleanup_close_ int fd = -1;
 	__u32 zero = 0;
@@ -491,7 +440,7 @@ int live_feeds_forget(int list, __u32 origins, struct problem *problem)
 		return error;
 	for (int feed = 0; feed < SIPDAM_FEEDS_MAX; feed++)
 		if (origins & SIPDAM_ENTRY_FEED(feed) && meta.feeds[feed][length] == ':' &&
-		    !strncmp(meta.feeds[feed], live_list_name(list), length))
+		    !strncmp(meta.feeds[feed], lists_name(list), length))
 			memset(meta.feeds[feed], 0, sizeof(meta.feeds[feed]));
 	fd = pins_open("meta", false, problem);
 	if (fd < 0)

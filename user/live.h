@@ -6,10 +6,10 @@
 #ifndef LIVE_H
 #define LIVE_H
 
+#include "book.h"
 #include "problem.h"
 #include "settings.h"
 #include "sipdam/state.h"
-#include "trie.h"
 
 /* The policy in force: one small read that needs no privilege beyond the pins' file modes. */
 int live_policy(struct sipdam_policy *policy, struct problem *problem);
@@ -30,17 +30,24 @@ int live_commit(const struct settings *settings, struct problem *problem);
  */
 int live_confirm(bool late, __s64 *left, struct problem *problem);
 
-/* All entries of a list (enum sipdam_list), expired ones left out. Free with trie_entries_free. */
-int live_list_read(int list, struct trie_entries *entries, struct problem *problem);
+/* All entries of a list (enum sipdam_list), a record for each prefix, expired ones left out. Free with
+ * book_free. */
+int live_list_read(int list, struct book *entries, struct problem *problem);
 
-/* Does an entry in force hold the address? One look-up, however long the list. */
-int live_list_holds(int list, const __u8 address[16], bool *held, struct problem *problem);
+/* How many entries a list of this policy has now; looks into its book only once some have expired. */
+int live_list_count(const struct sipdam_policy *policy, int list, __u32 *entries, struct problem *problem);
 
-/* Adds one prefix by the command line. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
-int live_list_add(int list, const struct sipdam_prefix *prefix, __u64 expires, struct problem *problem);
+/* Adds prefixes by the command line, all or none. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
+int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem);
 
-/* Removes one prefix, whoever put it there; *origins says who. -ENOENT with a problem. */
-int live_list_remove(int list, const struct sipdam_prefix *prefix, __u32 *origins, struct problem *problem);
+/* Adds prefixes by the command line, all or none. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
+int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem);
+
+/*
+ * Removes prefixes, whoever put them there, all or none; origins[i] says who. -ENOENT with a problem where
+ * one of them is not in the list.
+ */
+int live_list_remove(int list, const struct prefix_set *prefixes, __u32 *origins, struct problem *problem);
 
 /*
  * Exchanges all entries of the origins in `replaced` by the prefixes given (origin `origin`, a single
@@ -57,8 +64,5 @@ int live_feed(int list, const char *file, bool make, struct problem *problem);
 
 /* Gives up the numbers of this list's feeds among the origins (SIPDAM_ENTRY_*), whose entries are gone. */
 int live_feeds_forget(int list, __u32 origins, struct problem *problem);
-
-/* "allow", "deny", "addresses". */
-const char *live_list_name(int list);
 
 #endif

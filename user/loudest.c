@@ -56,34 +56,20 @@ static int read_map(struct over_limits *limits, int map)
 	return error;
 }
 
-static bool prefix_holds(const struct sipdam_prefix *outer, const struct sipdam_prefix *inner)
-{
-	__u32 whole = outer->bits / 8, rest = outer->bits % 8;
-
-	if (outer->bits > inner->bits || memcmp(outer->address, inner->address, whole))
-		return false;
-	return !rest || !((outer->address[whole] ^ inner->address[whole]) >> (8 - rest));
-}
-
 /* What has been allowed meanwhile needs no asking. Who may not read the list is told of all. */
 static void leave_out_allowed(struct over_limits *limits)
 {
-	struct trie_entries allowed = {};
+	struct book allowed = {};
 	struct problem ignored;
 	size_t kept = 0;
 
 	if (live_list_read(SIPDAM_LIST_ALLOW, &allowed, &ignored))
 		return;
-	for (size_t i = 0; i < limits->count; i++) {
-		bool held = false;
-
-		for (size_t a = 0; !held && a < allowed.count; a++)
-			held = prefix_holds(&allowed.entry[a].prefix, &limits->source[i].source);
-		if (!held)
+	for (size_t i = 0; i < limits->count; i++)
+		if (!book_holds(&allowed, &limits->source[i].source, limits->now))
 			limits->source[kept++] = limits->source[i];
-	}
 	limits->count = kept;
-	trie_entries_free(&allowed);
+	book_free(&allowed);
 }
 
 /* Nanoseconds since the epoch of a clock. */

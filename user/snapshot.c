@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "bans.h"
+#include "book.h"
 #include "cleanup.h"
 #include "filter.h"
 #include "interface.h"
@@ -20,7 +21,6 @@
 #include "pins.h"
 #include "slots.h"
 #include "snapshot.h"
-#include "trie.h"
 
 static int read_failed(struct problem *problem, const char *map, int error)
 {
@@ -161,7 +161,7 @@ static int read_bans(struct snapshot *snapshot, struct problem *problem)
 
 	if (error)
 		return error;
-	snapshot->banned = bans_count(&bans, trie_now());
+	snapshot->banned = bans_count(&bans, book_now());
 	bans_close(&bans);
 	return 0;
 }
@@ -176,7 +176,9 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 	error = pins_check(&fresh->meta, problem);
 	if (!error)
 		error = live_policy(&fresh->policy, problem);
-	fresh->now = trie_now();
+	fresh->now = book_now();
+	for (int list = 0; !error && list < SIPDAM_LISTS; list++)
+		error = live_list_count(&fresh->policy, list, &fresh->policy.list_entries[list], problem);
 	if (!error)
 		error = read_interfaces(fresh, problem);
 	if (!error)

@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 
+#include "index.h"
 #include "message.h"
 
 /*
@@ -81,8 +82,10 @@ enum sipdam_list {
 	SIPDAM_LIST_DENY = 1,
 	SIPDAM_LIST_ADDRESSES = 2, /* protected destinations */
 };
-#define SIPDAM_LISTS       3
-#define SIPDAM_LIST_STRIDE 4 /* tries of policy slot n begin at n * this in the outer map */
+#define SIPDAM_LISTS 3
+
+/* Where the pieces of a list begin in the outer map; half: 0 or 1, one in force and one to be filled. */
+#define SIPDAM_LIST_PIECE(list, half) (((list) * 2 + (half)) * SIPDAM_PIECES_MAX)
 
 enum sipdam_origin {
 	SIPDAM_ORIGIN_DEFAULT = 0,
@@ -99,6 +102,7 @@ enum sipdam_origin {
 struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
+	struct sipdam_index index[SIPDAM_LISTS];
 	__u64 horizon;                    /* ticks; an arrival time further ahead is an old word */
 	__u64 deadline; /* CLOCK_MONOTONIC nanoseconds; from then on nothing is dropped; 0: none */
 	struct sipdam_ports ports[SIPDAM_PORT_KINDS];

@@ -146,7 +146,7 @@ struct sipdam_refused {
 };
 _Static_assert(sizeof(struct sipdam_refused) == 48, "struct sipdam_refused");
 
-/* Key of the prefix lists: bits counted over 128, IPv4 as ::ffff:a.b.c.d (so /24 is 120). */
+/* A prefix: bits counted over 128, IPv4 as ::ffff:a.b.c.d (so /24 is 120). */
 struct sipdam_prefix {
 	__u32 bits;
 	__u8 address[16]; /* network byte order */
@@ -159,11 +159,16 @@ _Static_assert(sizeof(struct sipdam_prefix) == 20, "struct sipdam_prefix");
 #define SIPDAM_ENTRY_FEED(n) (4u << (n)) /* an imported feed, by number */
 #define SIPDAM_FEEDS_MAX     24
 
+/*
+ * A record of a list's book, which the tool keeps for itself: sorted by address, length and end. A prefix
+ * that several origins hold for different times has a record for each time.
+ */
 struct sipdam_entry {
+	struct sipdam_prefix prefix;
+	__u32 origins; /* SIPDAM_ENTRY_*; each in one record of a prefix at most */
 	__u64 expires; /* CLOCK_MONOTONIC nanoseconds; 0: never */
-	__u32 origins; /* SIPDAM_ENTRY_* */
-	__u32 bits;    /* of the key, to look for a shorter prefix when this one has expired */
 };
+_Static_assert(sizeof(struct sipdam_entry) == 32, "struct sipdam_entry");
 
 /* One record that tells user space what is pinned here; written once when the maps are made. */
 struct sipdam_meta {

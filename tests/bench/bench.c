@@ -19,14 +19,25 @@
 #include "bans.h"
 #include "filter.h"
 #include "settings.h"
-#include "trie.h"
 #include "vary.skel.h"
 
 #define ROUNDS_MAX  999
 #define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
 
 enum program { BARE_DROP, BARE_PASS, BARE_LINE, FILTER };
-enum policy { POLICY_DEFAULT, POLICY_DENY, POLICY_WIDE, POLICY_BANS, POLICY_WIDE_BANS, POLICIES };
+enum policy {
+	POLICY_DEFAULT,
+	POLICY_DENY,
+	POLICY_WIDE,
+	POLICY_BANS,
+	POLICY_WIDE_BANS,
+	POLICY_LISTED, /* this and what follows: a deny list of a million, see listings */
+	POLICY_LISTED_24,
+	POLICY_LISTED_28,
+	POLICY_LISTED_IPV6,
+	POLICY_LISTED_64,
+	POLICIES
+};
 
 struct sample_case {
 	const char *name;
@@ -37,6 +48,8 @@ struct sample_case {
 	enum policy policy;
 	__u32 expected; /* verdict of nearly every packet */
 	double sample[ROUNDS_MAX];
+	__u32 spread; /* of the sources; 0: none */
+	bool ipv6;
 };
 
 #define TEN    0x0a000000u
@@ -53,6 +66,31 @@ struct sample_case {
 	{                                                                                                    \
 		.name = label, .program = what, .bare = BARE_##verdict, .port = to, .base = from,            \
 		.sources = many, .policy = POLICY_##rules, .expected = XDP_##verdict                         \
+	}
+
+/* Scatters addresses: an odd number, moved to where a prefix ends. */
+#define SCATTER 2654435761u
+
+#define MILLION 1000000
+
+/* Lists of a million entries: their length, and how the addresses of packets are made to meet them. */
+static const struct listing {
+	__u32 spread;
+	__u32 bits;
+	bool ipv6;
+} listings[POLICIES] = {
+	[POLICY_LISTED] = {SCATTER, 128, false},
+	[POLICY_LISTED_24] = {SCATTER << 8, 96 + 24, false},
+	[POLICY_LISTED_28] = {SCATTER << 4, 96 + 28, false},
+	[POLICY_LISTED_IPV6] = {SCATTER, 128, true},
+	[POLICY_LISTED_64] = {SCATTER, 64, true},
+};
+
+/* A million sources, each of which meets its own entry. */
+#define DENIED_CASE(label, rules, scattered, family6)                                                        \
+	{                                                                                                    \
+		.name = label, .program = FILTER, .bare = BARE_DROP, .port = 5060, .sources = MILLION,       \
+		.policy = POLICY_##rules, .expected = XDP_DROP, .spread = scattered, .ipv6 = family6         \
 	}
 
 static struct sample_case cases[] = {
@@ -73,6 +111,12 @@ static struct sample_case cases[] = {
 	CASE("10,000 sources, others are banned", FILTER, DROP, 5060, ELEVEN, 10000, BANS),
 	CASE("1,000,000 sources", FILTER, DROP, 5060, ELEVEN, 1000000, DEFAULT),
 	CASE("16,000,000 sources, spoofed", FILTER, DROP, 5060, ELEVEN, 16000000, DEFAULT),
+	CASE("10,000, not among 1,000,000 listed", FILTER, DROP, 5060, ELEVEN, 10000, LISTED),
+	DENIED_CASE("denied, one of 1,000,000 listed", LISTED, SCATTER, false),
+	DENIED_CASE("denied by a /24, of 1,000,000", LISTED_24, SCATTER << 8, false),
+	DENIED_CASE("denied by a /28, of 1,000,000", LISTED_28, SCATTER << 4, false),
+	DENIED_CASE("denied, one of 1,000,000 of IPv6", LISTED_IPV6, SCATTER, true),
+	DENIED_CASE("denied by a /64, of 1,000,000", LISTED_64, SCATTER, true),
 };
 #define CASES (sizeof(cases) / sizeof(*cases))
 
@@ -91,9 +135,33 @@ static void put16(__u8 *at, unsigned int value)
 	at[1] = value;
 }
 
-/* An INVITE over UDP over IPv4, source and checksums left to the harness and to nobody. */
-static void make_frame(__u8 frame[FRAME_BYTES], __u16 port)
+/* The source but for its third and fourth group. */
+static const __u8 source6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+
+static void put_ipv4(__u8 *header)
 {
+	memset(header, 0, 20);
+	header[0] = 0x45;
+	put16(header + 2, FRAME_BYTES - 14);
+	header[8] = 64;
+	header[9] = 17;
+}
+
+static void put_ipv6(__u8 *header)
+{
+	memset(header, 0, 40);
+	header[0] = 0x60;
+	put16(header + 4, FRAME_BYTES - 54);
+	header[6] = 17;
+	header[7] = 64;
+	memcpy(header + 8, source6, sizeof(source6));
+}
+
+/* An INVITE over UDP, source and checksums left to the harness and to nobody. */
+static void make_frame(__u8 frame[FRAME_BYTES], __u16 port, bool ipv6)
+{
+	__u8 *udp = frame + 14 + (ipv6 ? 40 : 20);
+
 	static const char text[] = "INVITE sip:service@192.0.2.1:5060 SIP/2.0\r\n"
 				   "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK-1-1-0\r\n"
 				   "From: caller <sip:caller@10.0.0.1:5060>;tag=1\r\n"
@@ -102,16 +170,15 @@ static void make_frame(__u8 frame[FRAME_BYTES], __u16 port)
 
 	memset(frame, ' ', FRAME_BYTES);
 	memset(frame, 2, 12);
-	put16(frame + 12, 0x0800);
-	memset(frame + 14, 0, 20);
-	frame[14] = 0x45;
-	put16(frame + 16, FRAME_BYTES - 14);
-	frame[22] = 64;
-	frame[23] = 17;
-	put16(frame + 34, 5060);
-	put16(frame + 36, port);
-	put16(frame + 38, FRAME_BYTES - 34);
-	memcpy(frame + 42, text, sizeof(text) - 1);
+	put16(frame + 12, ipv6 ? 0x86dd : 0x0800);
+	if (ipv6)
+		put_ipv6(frame + 14);
+	else
+		put_ipv4(frame + 14);
+	put16(udp, 5060);
+	put16(udp + 2, port);
+	put16(udp + 4, FRAME_BYTES - (udp - frame));
+	memcpy(udp + 8, text, sizeof(text) - 1);
 }
 
 /* A namespace with a veth pair: the harness is attached there, or each test run patches the kernel. */
@@ -166,9 +233,38 @@ static void ban_many(struct filter *filter, const struct sipdam_policy *policy)
 		__be32 address = htonl(BANNED + n);
 
 		memcpy(source.address + 12, &address, sizeof(address));
-		bans_add(&bans, &source, trie_now(), BANS_LASTING, policy->ban_max);
+		bans_add(&bans, &source, book_now(), BANS_LASTING, policy->ban_max);
 	}
 	bans_close(&bans);
+}
+
+/* A million entries, each of which one scattered source meets. */
+static void deny_million(struct filter *filter, const struct listing *listing)
+{
+	struct prefix_set set = {};
+	struct book none = {}, book;
+	struct book_change change = {.origin = SIPDAM_ENTRY_MANUAL, .prefixes = &set};
+	int error = 0;
+
+	for (__u32 i = 0; !error && i < MILLION; i++) {
+		__u32 scattered = htonl(i * listing->spread);
+		struct sipdam_prefix prefix = {.bits = listing->bits, .address = {[10] = 0xff, [11] = 0xff}};
+
+		if (listing->ipv6)
+			memcpy(prefix.address, source6, sizeof(source6));
+		if (listing->bits == 64)
+			prefix.address[15] = 0;
+		memcpy(prefix.address + (listing->ipv6 ? 4 : 12), &scattered, sizeof(scattered));
+		error = prefix_set_add(&set, &prefix);
+	}
+	if (!error)
+		error = book_apply(&none, &change, 0, &book);
+	if (!error)
+		error = filter_trial_list(filter, SIPDAM_LIST_DENY, &book);
+	if (error)
+		die("listing a million", error);
+	book_free(&book);
+	prefix_set_free(&set);
 }
 
 static void open_filters(void)
@@ -188,6 +284,8 @@ static void open_filters(void)
 		count_loopback(filters[policy]);
 		if (policy == POLICY_BANS || policy == POLICY_WIDE_BANS)
 			ban_many(filters[policy], &settings.policy);
+		if (policy >= POLICY_LISTED)
+			deny_million(filters[policy], &listings[policy]);
 		settings_free(&settings);
 	}
 }
@@ -205,15 +303,15 @@ static int program_of(const struct sample_case *one)
 static double measure(const struct sample_case *one, __u32 packets, __u64 seed)
 {
 	struct {
-		__u32 base, sources;
-	} varying = {one->base, one->sources};
+		__u32 base, sources, spread;
+	} varying = {one->base, one->sources, one->spread ? one->spread : 1};
 	__u8 frame[FRAME_BYTES];
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
 		    .repeat = packets);
 	int program = program_of(one), error;
 	__u32 zero = 0;
 
-	make_frame(frame, one->port);
+	make_frame(frame, one->port, one->ipv6);
 	memcpy(frame + 500, &seed, sizeof(seed));
 	if (bpf_map_update_elem(bpf_map__fd(vary->maps.varying), &zero, &varying, BPF_ANY) ||
 	    bpf_map_update_elem(bpf_map__fd(vary->maps.under_test), &zero, &program, BPF_ANY))

@@ -5,7 +5,6 @@
  */
 #include "address.h"
 #include "prog/lab.h"
-#include "trie.h"
 
 #define TCP 6
 
@@ -166,75 +165,109 @@ static void test_lists(void **state)
 	assert_int_equal(lab->failures, 0);
 }
 
-/* An entry that runs out, beside those of the configuration. */
-static void add_entry(struct lab *lab, int list, const char *text, __u64 expires)
-{
-	__u32 index = list, id = 0;
-	struct sipdam_prefix prefix;
-	int fd;
+/* Entries that end, in place of a list. */
+struct lasting {
+	const char *prefix;
+	__u64 expires; /* nanoseconds; 0: never */
+};
 
-	assert_int_equal(address_parse_prefix(text, &prefix), 0);
-	assert_int_equal(bpf_map_lookup_elem(filter_map(lab->filter, "lists"), &index, &id), 0);
-	fd = bpf_map_get_fd_by_id(id);
-	assert_true(fd >= 0);
-	assert_int_equal(trie_add(fd, &prefix, SIPDAM_ENTRY_MANUAL, expires), 0);
-	close(fd);
+static void set_list(struct lab *lab, int list, const struct lasting *entries, size_t count)
+{
+	struct book book = {};
+
+	for (size_t i = 0; i < count; i++) {
+		struct book grown;
+		struct prefix_set set = {};
+		struct sipdam_prefix prefix;
+		struct book_change change = {
+			.origin = SIPDAM_ENTRY_MANUAL, .expires = entries[i].expires, .prefixes = &set};
+
+		assert_int_equal(address_parse_prefix(entries[i].prefix, &prefix), 0);
+		assert_int_equal(prefix_set_add(&set, &prefix), 0);
+		assert_int_equal(book_apply(&book, &change, 0, &grown), 0);
+		book_free(&book);
+		prefix_set_free(&set);
+		book = grown;
+	}
+	assert_int_equal(filter_trial_list(lab->filter, list, &book), 0);
+	book_free(&book);
+	free(lab->policy);
+	lab->policy = NULL; /* the next row puts its own in force */
 }
+
+/* Ends are kept in units: an entry ends with the first one that begins at or after its time. */
+#define UNIT (1ULL << SIPDAM_UNTIL_SHIFT)
 
 static void test_entries_expire(void **state)
 {
 	static const struct recipe packet = {.payload = INVITE_TEXT};
 	static const struct expect denied = INVITE_IS(DROP, DENIED), stranger = AN_INVITE;
+	static const char *const kinds[] = {"192.0.2.1", "192.0.2.0/31", "192.0.2.0/24", "192.0.0.0/12",
+					    "0.0.0.0/0"};
 	struct lab *lab = *state;
 
-	lab_policy(lab, "deny: [203.0.113.1]");
-	add_entry(lab, SIPDAM_LIST_DENY, SOURCE, lab->now + SECOND);
-	lab_send(lab, "before", &packet, denied);
-	lab->now += SECOND - 1;
-	lab_send(lab, "a nanosecond before", &packet, denied);
-	lab->now += 1;
-	lab_send(lab, "at its end", &packet, stranger);
-	lab->now += SECOND;
-	lab_send(lab, "after", &packet, stranger);
-}
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		__u64 end = lab->now + SECOND, last = end + UNIT - 1;
+		struct lasting entries[] = {{"203.0.113.1", 0}, {kinds[i], end}};
 
-static void test_expired_entries_hide_no_shorter_prefix(void **state)
-{
-	static const struct recipe packet = {.payload = INVITE_TEXT};
-	static const struct expect allowed = INVITE_IS(PASS, ALLOWED), stranger = AN_INVITE;
-	struct lab *lab = *state;
-
-	lab_policy(lab, "allow: [192.0.0.0/16]");
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.1/32", lab->now);
-	lab_send(lab, "one around it", &packet, allowed);
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.0/31", lab->now - 1);
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.0/24", lab->now);
-	lab_send(lab, "three around it", &packet, allowed);
-	lab_policy(lab, "allow: [203.0.113.1]");
-	add_entry(lab, SIPDAM_LIST_ALLOW, "0.0.0.0/0", lab->now);
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.0/24", lab->now);
-	lab_send(lab, "nothing around it", &packet, stranger);
-	add_entry(lab, SIPDAM_LIST_ALLOW, "::/0", lab->now);
-	lab_send(lab, "the shortest expired too", &packet, stranger);
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.0/25", lab->now + 1);
-	lab_send(lab, "one that holds", &packet, allowed);
-}
-
-/* Four are looked behind: a fifth is the end of the search. */
-static void test_nested_expired_entries_are_bounded(void **state)
-{
-	static const char *const nested[] = {"192.0.2.1", "192.0.2.0/30", "192.0.2.0/28", "192.0.2.0/24"};
-	static const struct recipe packet = {.payload = INVITE_TEXT};
-	static const struct expect allowed = INVITE_IS(PASS, ALLOWED), stranger = AN_INVITE;
-	struct lab *lab = *state;
-
-	lab_policy(lab, "allow: [192.0.0.0/16]");
-	for (size_t i = 0; i < COUNT(nested); i++) {
-		add_entry(lab, SIPDAM_LIST_ALLOW, nested[i], lab->now);
-		lab_send(lab, nested[i], &packet, allowed);
+		set_list(lab, SIPDAM_LIST_DENY, entries, COUNT(entries));
+		lab_send(lab, "before", &packet, denied);
+		lab->now = end - 1;
+		lab_send(lab, "a nanosecond before", &packet, denied);
+		lab->now = last;
+		lab_send(lab, "a unit after its end", &packet, stranger);
+		lab->now += SECOND;
+		lab_send(lab, "after", &packet, stranger);
 	}
-	add_entry(lab, SIPDAM_LIST_ALLOW, "192.0.2.0/26", lab->now);
-	lab_send(lab, "the fifth", &packet, stranger);
+}
+
+static void test_entries_of_ipv6_expire(void **state)
+{
+	static const struct recipe packet = {.family = 6, .source = "2001:db8::1", .payload = INVITE_TEXT};
+	static const struct expect denied = INVITE_IS(DROP, DENIED), stranger = AN_INVITE;
+	static const char *const kinds[] = {"2001:db8::1",   "2001:db8::/127", "2001:db8::/64",
+					    "2001:db8::/48", "2001:db8::/33",  "2001::/16",
+					    "::/0"};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		__u64 end = lab->now + SECOND;
+		struct lasting entries[] = {{"2001:db9::1", 0}, {kinds[i], end}};
+
+		set_list(lab, SIPDAM_LIST_DENY, entries, COUNT(entries));
+		lab->now = end - 1;
+		lab_send(lab, kinds[i], &packet, denied);
+		lab->now = end + UNIT - 1;
+		lab_send(lab, kinds[i], &packet, stranger);
+		lab->now += SECOND;
+	}
+}
+
+/* However many expired entries lie around an address: any that lasts holds it. */
+static void test_expired_entries_hide_no_others(void **state)
+{
+	static const struct recipe packet = {.payload = INVITE_TEXT};
+	static const struct expect allowed = INVITE_IS(PASS, ALLOWED), stranger = AN_INVITE;
+	struct lab *lab = *state;
+	const __u64 gone = lab->now - UNIT, soon = lab->now + 1;
+	const struct lasting shorter[] = {{"192.0.0.0/16", 0},    {"192.0.2.0/24", gone},
+					  {"192.0.2.0/26", gone}, {"192.0.2.0/28", gone},
+					  {"192.0.2.0/30", gone}, {"192.0.2.0/31", gone},
+					  {"192.0.2.1", gone}};
+	const struct lasting none[] = {
+		{"203.0.113.1", 0}, {"0.0.0.0/0", gone}, {"192.0.2.0/24", gone}, {"::/0", gone}};
+	const struct lasting longer[] = {{"0.0.0.0/0", gone}, {"192.0.2.0/24", gone}, {"192.0.2.0/25", soon}};
+	const struct lasting single[] = {
+		{"192.0.0.0/16", gone}, {"192.0.2.0/24", gone}, {"192.0.2.1", soon}, {"203.0.113.1", 0}};
+
+	set_list(lab, SIPDAM_LIST_ALLOW, shorter, COUNT(shorter));
+	lab_send(lab, "a shorter one", &packet, allowed);
+	set_list(lab, SIPDAM_LIST_ALLOW, none, COUNT(none));
+	lab_send(lab, "none", &packet, stranger);
+	set_list(lab, SIPDAM_LIST_ALLOW, longer, COUNT(longer));
+	lab_send(lab, "a longer one", &packet, allowed);
+	set_list(lab, SIPDAM_LIST_ALLOW, single, COUNT(single));
+	lab_send(lab, "the address itself", &packet, allowed);
 }
 
 static void test_protected_addresses(void **state)
@@ -555,8 +588,8 @@ int main(void)
 		lab_test(test_classes_the_network_is_charged_for),
 		lab_test(test_lists),
 		lab_test(test_entries_expire),
-		lab_test(test_expired_entries_hide_no_shorter_prefix),
-		lab_test(test_nested_expired_entries_are_bounded),
+		lab_test(test_entries_of_ipv6_expire),
+		lab_test(test_expired_entries_hide_no_others),
 		lab_test(test_protected_addresses),
 		lab_test(test_monitor_mode_passes_all),
 		lab_test(test_nothing_is_dropped_from_the_deadline_on),

@@ -19,9 +19,9 @@
 #include "address.h"
 #include "ban.h"
 #include "bans.h"
+#include "book.h"
 #include "pins.h"
 #include "sipdam/hash.h"
-#include "trie.h"
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define SECOND      1000000000ULL
@@ -48,7 +48,7 @@ int bpf_map_lookup_batch(int fd, void *from, void *next, void *keys, void *value
 	return -1;
 }
 
-__u64 trie_now(void)
+__u64 book_now(void)
 {
 	return NOW;
 }
