@@ -14,6 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct vary {
 	__u32 base;    /* host byte order */
 	__u32 sources; /* how many follow base; a power of two or any number */
+	__u32 spread;  /* what each is multiplied by: 1, or a number that scatters them */
 };
 
 struct {
@@ -30,7 +31,7 @@ struct {
 	__type(value, __u32);
 } under_test SEC(".maps");
 
-#define SOURCE_OFFSET 26  /* Ethernet, then 12 bytes of IPv4 */
+#define SOURCE_OFFSET 26  /* Ethernet, then 12 bytes of IPv4; in IPv6 the third and fourth group of it */
 #define STATE_OFFSET  500 /* within the body of the packets this benchmark sends */
 
 SEC("xdp.frags")
@@ -47,8 +48,8 @@ int vary_source(struct xdp_md *context)
 	state = *(__u64 *)(data + STATE_OFFSET);
 	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
 	*(__u64 *)(data + STATE_OFFSET) = state;
-	*(__u32 *)(data + SOURCE_OFFSET) =
-		__builtin_bswap32(vary->base + (__u32)(((state >> 32) * vary->sources) >> 32));
+	*(__u32 *)(data + SOURCE_OFFSET) = __builtin_bswap32(
+		(vary->base + (__u32)(((state >> 32) * vary->sources) >> 32)) * vary->spread);
 	bpf_tail_call(context, &under_test, 0);
 	return XDP_ABORTED;
 }
