@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Large lists on the running filter: imported under a flood, exchanged at once, killed half way, given back.
+# Native XDP over veth.
+
+# shellcheck disable=SC2016,SC2034,SC2154
+load common
+
+setup() { lab_up; }
+teardown() { lab_down; }
+
+# Feeds of different prefixes: feed NAME FIRST-OCTET COUNT. Single addresses, IPv6 among them, and some /24.
+feed() {
+	awk -v first="$2" -v count="$3" 'BEGIN {
+		for (i = 0; i < count; i++) {
+			if (i % 10 == 9) printf "2001:db8:%x:%x::%x\n", first, i / 65536, i % 65536
+			else if (i % 10 == 8) printf "%d.%d.%d.0/24\n", first, i / 256 % 256, i % 256
+			else printf "%d.%d.%d.%d\n", first + 10, i / 65536 % 256, i / 256 % 256, i % 256
+		} }' >"$room/$1"
+}
+
+# Packets of an interface that had a reason: reason_count REASON
+reason_count() { sipdam stats --json | jq ".interfaces[0].reasons.$1"; }
+
+listed() { sipdam status --json | jq ".lists.$1"; }
+
+pages() { awk '/^VmallocUsed/ {print $2}' /proc/meminfo; }
+
+@test "lists: a million prefixes are imported, counted, listed and given back" {
+	local before began
+	sipdam attach edge0
+	sipdam deny add 203.0.113.1
+	before=$(pages)
+	feed million 20 1000000
+	began=${EPOCHREALTIME/./}
+	(cd "$room" && sipdam deny import million)
+	echo "# imported in $(((${EPOCHREALTIME/./} - began) / 1000)) ms" >&3
+	((${EPOCHREALTIME/./} - began < 10000000))
+	(($(listed deny) > 900000))
+	(($(sipdam deny list | wc -l) == $(listed deny)))
+	sipdam deny list --json | jq -e '.entries | length > 900000' >/dev/null
+	(($(pages) > before + 30000))
+	sipdam deny flush million
+	same "$(listed deny)" 1
+	given_back() { (($(pages) < before + 2000)); }
+	wait_until 10 given_back
+}
+
+@test "lists: what is in the old and in the new list is dropped throughout, what is in neither never" {
+	config 'limits: {unknown: {invite: unlimited}, network: unlimited, pool: {invite: unlimited}}'
+	attach
+	feed one 20 5000
+	feed two 60 7000
+	for name in one two; do echo "$FLOOD_FIRST" >>"$room/$name"; done
+	cp "$room/one" "$room/feed"
+	(cd "$room" && sipdam deny import feed)
+	FLOOD_RATE=20000
+	sink
+	flood_start --seconds 60
+	seen() { (($(reason_count denied) > 1000)); }
+	wait_until 5 seen
+	for ((i = 0; i < 100; i++)); do
+		cp "$room/two" "$room/feed"
+		(cd "$room" && sipdam deny import feed) >/dev/null
+		cp "$room/one" "$room/feed"
+		(cd "$room" && sipdam deny import feed) >/dev/null
+	done
+	same "$(reason_count within_limits)" 0
+	(($(reason_count denied) > 2000))
+}
+
+@test "lists: an import killed at any instant leaves the old list or the new" {
+	sipdam attach edge0
+	feed old 20 1000
+	feed new 60 200000
+	cp "$room/old" "$room/feed"
+	(cd "$room" && sipdam deny import feed)
+	local old new
+	old=$(listed deny)
+	new=$(sort -u "$room/new" | wc -l)
+	cp "$room/new" "$room/feed"
+	for ((i = 1; i <= 20; i++)); do
+		(cd "$room" && timeout -s KILL "0.0$((i * 4 % 10))$i" nsenter --net="/run/netns/$server" "$root/build/sipdam" deny import feed) || true
+		[[ $(listed deny) == "$old" || $(listed deny) == "$new" ]]
+		same "$(sipdam deny list | wc -l)" "$(listed deny)"
+	done
+	(cd "$room" && sipdam deny import feed)
+	same "$(listed deny)" "$new"
+}
+
+@test "lists: deny add and deny import say where allow wins" {
+	sipdam attach edge0
+	sipdam allow add 192.0.2.0/24 2001:db8::1
+	run -0 sipdam deny add 192.0.2.7 198.51.100.1
+	same "$output" "192.0.2.7 is inside 192.0.2.0/24 of the allow list, and allow wins: it is still let in"
+	run -0 sipdam deny add 2001:db8::/32
+	[[ $output == "2001:db8::1 of the allow list is inside 2001:db8::/32: allow wins for it"* ]]
+	run -0 sipdam deny add 203.0.113.1
+	same "$output" ""
+	printf '192.0.2.9\n203.0.113.9\n' >"$room/feed"
+	run -0 sipdam deny import "$room/feed"
+	[[ ${lines[1]} == "1 of them, such as 192.0.2.9, share"* ]]
+}
+
+@test "lists: expired entries count no more" {
+	sipdam attach edge0
+	sipdam deny add 192.0.2.1
+	sipdam deny add 192.0.2.2 --for 1s
+	same "$(listed deny)" 2
+	expired() { (($(listed deny) == 1)); }
+	wait_until 5 expired
+	same "$(sipdam deny list | wc -l)" 1
+}
