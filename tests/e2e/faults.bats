@@ -484,7 +484,7 @@ limited() { bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" nsenter -
 	done
 	counted 0 .reasons.denied 30
 	# What decides when something ends does not ask the wall clock, in the kernel nor here.
-	run grep -slE 'CLOCK_REALTIME|[^a-z_]time\(NULL\)|gettimeofday' "$root"/user/{bans,book,cmd_lists,lists,live,trie}.c
+	run grep -slE 'CLOCK_REALTIME|[^a-z_]time\(NULL\)|gettimeofday' "$root"/user/{bans,book,cmd_lists,lists,live}.c
 	[ -z "$output" ]
 	run ! grep -rE 'ktime_get_(tai|real)' "$root/bpf"
 }

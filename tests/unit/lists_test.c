@@ -428,6 +428,80 @@ static void test_import_replaces_its_feed(void **state)
 	book_free(&book);
 }
 
+/* Is an address listed at a time, by the lines of a book? */
+static bool is_listed(const struct book *book, const char *text, __u64 now)
+{
+	struct sipdam_prefix prefix = prefix_of(text);
+	struct sipdam_index index = build(book, NOW, 42);
+	struct packet_address address;
+
+	memcpy(&address, prefix.address, sizeof(address));
+	return search(&index, &address, now);
+}
+
+/* A prefix in two feeds, one with an end: it has that end once the other feed is flushed, and none before. */
+static void test_a_flushed_feed_leaves_the_end_of_the_other(void **state)
+{
+	const __u64 hours = 7200000000000ULL, late = NOW + hours + UNIT;
+	struct book_change flush = {};
+
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		struct book book = {}, after;
+
+		for (int n = 0; n < 2; n++) {
+			int feed = n ^ first;
+
+			put_text(&book, "192.0.2.1", SIPDAM_ENTRY_FEED(feed), feed ? NOW + hours : 0);
+		}
+		assert_true(is_listed(&book, "192.0.2.1", late));
+		flush.replaced = SIPDAM_ENTRY_FEED(0);
+		assert_int_equal(book_apply(&book, &flush, NOW, &after), 0);
+		assert_int_equal(after.count, 1);
+		assert_record(&after, 0, "192.0.2.1", SIPDAM_ENTRY_FEED(1), NOW + hours);
+		assert_true(is_listed(&after, "192.0.2.1", NOW + hours - 1));
+		assert_false(is_listed(&after, "192.0.2.1", late));
+		book_free(&after);
+		flush.replaced = SIPDAM_ENTRY_FEED(1);
+		assert_int_equal(book_apply(&book, &flush, NOW, &after), 0);
+		assert_true(is_listed(&after, "192.0.2.1", late));
+		book_free(&after);
+		book_free(&book);
+	}
+}
+
+static void test_what_holds_a_prefix(void **state)
+{
+	static const struct {
+		const char *text;
+		bool held;
+	} rows[] = {
+		{"192.0.2.1", true},     {"192.0.2.0/24", true},  {"192.0.2.0/23", false},
+		{"192.0.3.1", false},    {"198.51.100.7", true},  {"198.51.100.6", false},
+		{"2001:db8::1", true},   {"2001:db8::/32", true}, {"2001:db8::/31", false},
+		{"2001:db9::1", false},  {"203.0.113.1", false},  {"::ffff:0:0/96", false},
+		{"2001:db8::/64", true},
+	};
+	struct book book = {};
+
+	(void)state;
+	put_text(&book, "192.0.2.0/24", SIPDAM_ENTRY_MANUAL, 0);
+	put_text(&book, "198.51.100.7", SIPDAM_ENTRY_MANUAL, NOW + 1);
+	put_text(&book, "203.0.113.1", SIPDAM_ENTRY_MANUAL, NOW);
+	put_text(&book, "2001:db8::/32", SIPDAM_ENTRY_MANUAL, 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct sipdam_prefix prefix = prefix_of(rows[i].text);
+
+		if (book_holds(&book, &prefix, NOW) != rows[i].held)
+			fail_msg("%s", rows[i].text);
+	}
+	/* No IPv6 prefix holds IPv4. */
+	put_text(&book, "::/0", SIPDAM_ENTRY_MANUAL, 0);
+	assert_false(book_holds(
+		&book, &(struct sipdam_prefix){.bits = 128, .address = {[10] = 0xff, [11] = 0xff}}, NOW));
+	book_free(&book);
+}
+
 static void test_forgotten_prefixes(void **state)
 {
 	struct sipdam_prefix gone[] = {prefix_of("192.0.2.0/24"), prefix_of("192.0.2.1")};
@@ -544,6 +618,8 @@ int main(void)
 		cmocka_unit_test(test_too_many_entries),
 		cmocka_unit_test(test_origins_and_ends),
 		cmocka_unit_test(test_import_replaces_its_feed),
+		cmocka_unit_test(test_a_flushed_feed_leaves_the_end_of_the_other),
+		cmocka_unit_test(test_what_holds_a_prefix),
 		cmocka_unit_test(test_forgotten_prefixes),
 		cmocka_unit_test(test_merged_and_counted),
 		cmocka_unit_test(test_overlaps_agree_with_a_plain_search),
