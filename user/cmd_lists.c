@@ -11,6 +11,7 @@
 #include "command.h"
 #include "lists.h"
 #include "live.h"
+#include "origin.h"
 #include "pins.h"
 #include "span.h"
 
@@ -200,10 +201,7 @@ static int flush(const struct arguments *arguments, struct problem *problem)
 
 /* ---- list ---- */
 
-/* Origins by their bit. */
-#define ORIGINS (2 + SIPDAM_FEEDS_MAX)
-
-/* "config", "manual", and feeds by their file's name: as text, or quoted for JSON. */
+/* Labels of origins by their number: as text, or quoted for JSON. */
 struct labels {
 	char *text[ORIGINS];
 };
@@ -215,16 +213,6 @@ static void labels_free(struct labels *labels)
 }
 
 #define _cleanup_labels_ __attribute__((cleanup(labels_free)))
-
-static json_t *origin_label(const struct sipdam_meta *meta, int number)
-{
-	const char *name;
-
-	if (number < 2)
-		return json_string(number ? "manual" : "config");
-	name = strchr(meta->feeds[number - 2], ':');
-	return json_sprintf("feed %s", name ? name + 1 : "?");
-}
 
 static int labels_make(struct labels *labels, const struct sipdam_meta *meta, bool json)
 {
