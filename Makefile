@@ -58,6 +58,9 @@ $(B)/user/%.o: user/%.c $(HEADERS) Makefile | $(B)/.deps $(SKELETONS)
 
 $(B)/user/filter.o: $(SKELETONS)
 
+# explain tells what the program would do by the arithmetic of the program.
+$(B)/user/explain.o: $(wildcard bpf/*.h)
+
 $(B)/sipdam: $(USER_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $$($(PKG_CONFIG) --libs $(LIBS))

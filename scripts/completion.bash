@@ -7,7 +7,8 @@ _sipdam_options() {
 	attach) echo "--config --confirm --mode --monitor --help --usage" ;;
 	confirm) echo "--late --help --usage" ;;
 	detach) echo "--all --help --usage" ;;
-	status | stats | get | version | config-check) echo "--json --help --usage" ;;
+	status | stats | get | explain | version | config-check) echo "--json --help --usage" ;;
+	top) echo "--json --number --help --usage" ;;
 	allow | deny | ban) echo "--for --json --help --usage" ;;
 	reload) echo "--config --help --usage" ;;
 	config-show) echo "--config --json --help --usage" ;;
@@ -97,7 +98,7 @@ _sipdam_list() {
 }
 
 _sipdam() {
-	local commands="attach confirm detach status stats set get reload config allow deny ban serve replay version"
+	local commands="attach confirm detach status stats set get reload config allow deny ban explain top serve replay version"
 	local tool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} action=
 	local previous=${COMP_WORDS[COMP_CWORD - 1]} before=
 

@@ -25,6 +25,8 @@ static const struct command {
 	{"allow", cmd_allow, "list of sources that are always let in"},
 	{"deny", cmd_deny, "list of sources that are always dropped"},
 	{"ban", cmd_ban, "sources that are dropped for a time"},
+	{"explain", cmd_explain, "would a packet from an address pass now, and why"},
+	{"top", cmd_top, "the loudest sources whose packets are dropped"},
 	{"serve", cmd_serve, "daemon: metrics for Prometheus"},
 	{"replay", cmd_replay, "run a capture through the filter, live untouched"},
 	{"version", cmd_version, "print the version"},

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What `sipdam explain` says of a source is what the program then does: in random states, before each
+ * packet, for every class a datagram may have and every reason it may have; and the instants it names are
+ * exact.
+ */
+#include "prog/rates.h"
+
+#include "book.h"
+#include "explain.h"
+#include "prog/generate.h"
+
+#define ROUNDS  40
+#define PACKETS 400
+
+static const char *const allow_list[] = {"10.0.0.9", "2001:db8:9::/48"};
+static const char *const deny_list[] = {"10.0.1.8/29", "2001:db8:0:8::/62", "10.0.0.9"};
+
+/* By class; what a datagram of it may be. */
+static const char *const payloads[] = {
+	[SIPDAM_CLASS_INVITE] = INVITE_TEXT,
+	[SIPDAM_CLASS_REGISTER] = "REGISTER sip:example.org SIP/2.0\r\n\r\n",
+	[SIPDAM_CLASS_OPTIONS] = "OPTIONS sip:example.org SIP/2.0\r\n\r\n",
+	[SIPDAM_CLASS_DIALOG] = ACK_TEXT,
+	[SIPDAM_CLASS_OTHER] = "MESSAGE sip:example.org SIP/2.0\r\n\r\n",
+	[SIPDAM_CLASS_RESPONSE] = "SIP/2.0 200 OK\r\n\r\n",
+	[SIPDAM_CLASS_KEEPALIVE] = "\r\n\r\n",
+	[SIPDAM_CLASS_MALFORMED] = "GET / HTTP/1.1\r\n\r\n",
+};
+
+#define LISTS "allow: [10.0.0.9, \"2001:db8:9::/48\"]\ndeny: [10.0.1.8/29, \"2001:db8:0:8::/62\", 10.0.0.9]\n"
+
+static const char *const policies[] = {
+	"limits: {unknown: {invite: {rate: 10, burst: 3}, register: {rate: 7, burst: 2}}}",
+	"limits: {unknown: {invite: {rate: 1, burst: 20}, dialog: {rate: 0}}, network: {rate: 2, burst: 5}}",
+	"limits: {pool: {invite: {rate: 30, burst: 6}, register: {rate: 3, burst: 1}, response: {rate: 0}}}",
+	"limits: {allowed: {invite: {rate: 5, burst: 2}}, unknown: {options: unlimited, malformed: {rate: "
+	"0}},"
+	" network: unlimited}",
+	"limits: {unknown: {invite: unlimited, register: unlimited}, pool: {invite: unlimited}}",
+	"mode: monitor\nsource_key: {ipv4: 30, ipv6: 128}\nlimits: {unknown: {invite: {rate: 2, burst: 1}}}",
+	"ban: {enabled: false}\nsource_key: {ipv6: 56}\nnetwork_key: {ipv4: 16, ipv6: 32}\n"
+	"limits: {network: {rate: 5, burst: 10}}",
+	"ban: {drops: 5, within: 10s, for: 1s, max: 1m}\nlimits: {unknown: {invite: {rate: 10, burst: 2}}}",
+};
+
+static bool is_listed(const struct sipdam_prefix *address, const char *const *list, size_t count)
+{
+	struct sipdam_prefix entry;
+
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(address_parse_prefix(list[i], &entry), 0);
+		if (prefix_holds(&entry, address))
+			return true;
+	}
+	return false;
+}
+
+static struct explanation explained_by(struct lab *lab, const char *address, const struct explain_maps *maps)
+{
+	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct explain_question question = {.policy = &policy, .now = lab->now};
+	struct sipdam_prefix source = lab_source(lab, address);
+	struct explanation explanation;
+
+	assert_int_equal(address_parse_prefix(address, &question.address), 0);
+	question.allowed = lab->policy && strstr(lab->policy, LISTS) &&
+			   is_listed(&question.address, allow_list, COUNT(allow_list));
+	question.denied = lab->policy && strstr(lab->policy, LISTS) &&
+			  is_listed(&question.address, deny_list, COUNT(deny_list));
+	question.banned = bans_hold(&lab->bans, &source, lab->now);
+	assert_int_equal(explain(&question, maps, &explanation), 0);
+	return explanation;
+}
+
+static struct explanation explained(struct lab *lab, const char *address)
+{
+	const struct explain_maps maps = {
+		.sources = filter_map(lab->filter, "sources"),
+		.networks = filter_map(lab->filter, "networks"),
+		.pools = filter_map(lab->filter, "pools"),
+		.secrets = filter_map(lab->filter, "secrets"),
+	};
+
+	return explained_by(lab, address, &maps);
+}
+
+/* Sends what the explanation is of. */
+static void send_class(struct lab *lab, const char *address, int class)
+{
+	struct recipe recipe = {
+		.source = address, .family = strchr(address, ':') ? 6 : 4, .payload = payloads[class]};
+
+	frame_build(&lab->frame, &recipe);
+	*lab->trial = (struct sipdam_trial){.now = lab->now};
+	assert_int_equal(filter_trial_run(lab->filter, lab->frame.data, lab->frame.length), 0);
+	assert_int_equal(lab->trial->class, class);
+}
+
+/* What it says of the next packet, and the packet. Returns the reason. */
+static int check_next(struct lab *lab, const char *address, int class)
+{
+	struct explanation explanation = explained(lab, address);
+	int reason = explain_reason(&explanation, class), verdict = explain_verdict(&explanation, reason);
+
+	send_class(lab, address, class);
+	if (lab->trial->reason != reason || lab->trial->dropped != (verdict == SIPDAM_VERDICT_DROP))
+		fail_msg("%s, %s: explained as %s, verdict %d; then %s: %s\npolicy: %s", address,
+			 class_label(class), reason_label(reason), verdict, reason_label(lab->trial->reason),
+			 lab->trial->dropped ? "dropped" : "passed", lab->policy);
+	return reason;
+}
+
+/* ---- random states ---- */
+
+static void pick_address(struct dice *dice, char text[INET6_ADDRSTRLEN])
+{
+	if (chance(dice, 30))
+		snprintf(text, INET6_ADDRSTRLEN, "2001:db8:%x:%x::%x", chance(dice, 20) ? 9 : 0,
+			 below(dice, 12), 1 + below(dice, 3));
+	else
+		snprintf(text, INET6_ADDRSTRLEN, "10.0.%d.%d", below(dice, 2), 1 + below(dice, 12));
+}
+
+static void pick_policy(struct lab *lab, struct dice *dice)
+{
+	char yaml[1024];
+
+	snprintf(yaml, sizeof(yaml), "%s%s", chance(dice, 50) ? LISTS : "", ONE_OF(dice, policies));
+	lab_policy(lab, yaml);
+}
+
+/* By the next packet or up to a second later. */
+static void pass_time(struct lab *lab, struct dice *dice)
+{
+	if (chance(dice, 20))
+		lab->now += (__u64)below(dice, 100) * MILLISECOND + (__u64)below(dice, 1000000);
+	else if (chance(dice, 1))
+		lab->now += (__u64)below(dice, 20000) * MILLISECOND;
+}
+
+static void test_it_says_what_then_happens(void **state)
+{
+	struct lab *lab = *state;
+	struct dice dice = {.state = 20240229};
+	__u64 seen[SIPDAM_REASONS_MAX] = {0};
+
+	for (int round = 0; round < ROUNDS; round++) {
+		lab_forget(lab);
+		pick_policy(lab, &dice);
+		for (int packet = 0; packet < PACKETS; packet++) {
+			char address[INET6_ADDRSTRLEN];
+
+			pick_address(&dice, address);
+			pass_time(lab, &dice);
+			if (below(&dice, 400) == 0) /* what it left in the tables stays */
+				pick_policy(lab, &dice);
+			if (chance(&dice, 1))
+				assert_int_equal(lab_ban(lab, address, (1 + below(&dice, 3)) * SECOND), 0);
+			seen[check_next(lab, address,
+					chance(&dice, 60) ? SIPDAM_CLASS_INVITE + below(&dice, 2)
+							  : 1 + below(&dice, SIPDAM_CLASS_MALFORMED))]++;
+		}
+	}
+	for (int reason = 0; reason < SIPDAM_REASONS_MAX; reason++)
+		if (seen[reason])
+			printf("  %-14s %llu\n", reason_label(reason), seen[reason]);
+	assert_true(seen[SIPDAM_REASON_WITHIN_LIMITS] > 100);
+	assert_true(seen[SIPDAM_REASON_ALLOWED] > 100);
+	assert_true(seen[SIPDAM_REASON_DENIED] > 100);
+	assert_true(seen[SIPDAM_REASON_BANNED] > 100);
+	assert_true(seen[SIPDAM_REASON_SOURCE_RATE] > 100);
+	assert_true(seen[SIPDAM_REASON_NETWORK_RATE] > 100);
+	assert_true(seen[SIPDAM_REASON_POOL_RATE] > 100);
+}
+
+/* Sources beyond counting: words are displaced, tags shared. */
+static void test_in_a_crowded_table(void **state)
+{
+	struct lab *lab = *state;
+	struct dice dice = {.state = 7};
+
+	lab_policy(lab,
+		   "limits: {unknown: {invite: {rate: 1, burst: 1}}, network: {rate: 1, burst: 2}, pool: "
+		   "{invite: unlimited}}");
+	for (int packet = 0; packet < 20000; packet++) {
+		char address[INET6_ADDRSTRLEN];
+
+		snprintf(address, sizeof(address), "10.%d.%d.1", below(&dice, 64), below(&dice, 256));
+		lab->now += (__u64)below(&dice, 100000);
+		check_next(lab, address, 1 + below(&dice, 2));
+	}
+}
+
+/* ---- levels and instants ---- */
+
+static void check_level(const struct explain_bucket *bucket, __u64 level, __u64 next)
+{
+	assert_true(bucket->known);
+	assert_int_equal(bucket->level, level);
+	assert_int_equal(bucket->next, next);
+}
+
+static void test_levels(void **state)
+{
+	struct lab *lab = *state;
+	struct explanation explanation;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 10, burst: 5}}, network: {rate: 20, burst: 30}, "
+			"pool: {invite: {rate: 40, burst: 50}, register: unlimited, options: {rate: 0}}}");
+	explanation = explained(lab, SOURCE);
+	check_level(&explanation.bucket[SIPDAM_CLASS_INVITE], 5, 0);
+	check_level(&explanation.network_bucket, 30, 0);
+	check_level(&explanation.pool[SIPDAM_CLASS_INVITE], 50, 0);
+	check_level(&explanation.pool[SIPDAM_CLASS_REGISTER], EXPLAIN_UNLIMITED, 0);
+	check_level(&explanation.pool[SIPDAM_CLASS_OPTIONS], 0, EXPLAIN_NEVER);
+	for (int i = 0; i < 3; i++)
+		send_class(lab, SOURCE, SIPDAM_CLASS_INVITE);
+	explanation = explained(lab, SOURCE);
+	check_level(&explanation.bucket[SIPDAM_CLASS_INVITE], 2, 0);
+	check_level(&explanation.bucket[SIPDAM_CLASS_REGISTER], 200, 0);
+	check_level(&explanation.network_bucket, 27, 0);
+	check_level(&explanation.pool[SIPDAM_CLASS_INVITE], 47, 0);
+	explanation = explained(lab, "192.0.2.2");
+	check_level(&explanation.bucket[SIPDAM_CLASS_INVITE], 5, 0);
+	check_level(&explanation.network_bucket, 27, 0);
+	for (int i = 0; i < 2; i++)
+		send_class(lab, SOURCE, SIPDAM_CLASS_INVITE);
+	explanation = explained(lab, SOURCE);
+	check_level(&explanation.bucket[SIPDAM_CLASS_INVITE], 0, TENTH);
+	lab->now += 99 * MILLISECOND;
+	explanation = explained(lab, SOURCE);
+	check_level(&explanation.bucket[SIPDAM_CLASS_INVITE], 0, MILLISECOND);
+	check_level(&explanation.network_bucket, 26, 0);
+}
+
+/* The program agrees to the nanosecond, at any time within a tick. */
+static void test_the_next_one(void **state)
+{
+	struct lab *lab = *state;
+	struct dice dice = {.state = 3};
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 17, burst: 2}}}");
+	for (int i = 0; i < 200; i++) {
+		struct explanation explanation;
+		__u64 next;
+
+		lab->now += (__u64)below(&dice, 30 * 1000000);
+		explanation = explained(lab, SOURCE);
+		next = explanation.bucket[SIPDAM_CLASS_INVITE].next;
+		if (next) {
+			lab->now += next - 1;
+			assert_int_equal(check_next(lab, SOURCE, SIPDAM_CLASS_INVITE),
+					 SIPDAM_REASON_SOURCE_RATE);
+			lab->now += 1;
+		}
+		assert_int_equal(check_next(lab, SOURCE, SIPDAM_CLASS_INVITE), SIPDAM_REASON_WITHIN_LIMITS);
+	}
+}
+
+static void test_who_shares_a_bucket(void **state)
+{
+	struct lab *lab = *state;
+	struct explanation explanation = explained(lab, "2001:db8:1:2:3:4:5:6");
+	char text[ADDRESS_PREFIX_TEXT];
+
+	address_format_prefix(&explanation.source, text);
+	assert_string_equal(text, "2001:db8:1:2::/64");
+	address_format_prefix(&explanation.network, text);
+	assert_string_equal(text, "2001:db8:1::/48");
+	explanation = explained(lab, SOURCE);
+	address_format_prefix(&explanation.source, text);
+	assert_string_equal(text, SOURCE);
+	address_format_prefix(&explanation.network, text);
+	assert_string_equal(text, "192.0.2.0/24");
+}
+
+/* Who may not read the tables is told what is certain, and nothing else. */
+static void test_without_the_right(void **state)
+{
+	static const struct explain_maps none = {-1, -1, -1, -1};
+	struct explain_maps pools = none;
+	struct lab *lab = *state;
+	struct explanation explanation;
+
+	pools.pools = filter_map(lab->filter, "pools");
+	explanation = explained_by(lab, SOURCE, &pools);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE), SIPDAM_REASON_NONE);
+	assert_false(explanation.bucket[SIPDAM_CLASS_INVITE].known);
+	assert_true(explanation.pool[SIPDAM_CLASS_INVITE].known);
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 0}, register: unlimited}, network: unlimited}");
+	explanation = explained_by(lab, SOURCE, &pools);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE), SIPDAM_REASON_SOURCE_RATE);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_WITHIN_LIMITS);
+	explanation = explained_by(lab, SOURCE, &none);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_NONE);
+	assert_int_equal(lab_ban(lab, SOURCE, SECOND), 0);
+	explanation = explained_by(lab, SOURCE, &none);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_BANNED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		lab_test(test_it_says_what_then_happens),
+		lab_test(test_in_a_crowded_table),
+		lab_test(test_levels),
+		lab_test(test_the_next_one),
+		lab_test(test_who_shares_a_bucket),
+		lab_test(test_without_the_right),
+	};
+
+	return cmocka_run_group_tests_name("explain", tests, lab_open, lab_close);
+}

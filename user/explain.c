@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See explain.h. */
+#include "explain.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "address.h"
+#include "sipdam/hash.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* those for clang that unroll loops */
+#include "../bpf/bucket.h"
+#pragma GCC diagnostic pop
+
+/* The one kind of word in the networks' table. */
+#define NETWORK_KIND 1
+
+#define IPV4_MAPPED_BITS 96
+
+/* ---- names ---- */
+
+const char *explain_tier_name(enum explain_tier tier)
+{
+	static const char *const names[] = {
+		[EXPLAIN_DENIED] = "denied",
+		[EXPLAIN_BANNED] = "banned",
+		[EXPLAIN_UNKNOWN] = "unknown",
+		[EXPLAIN_ALLOWED] = "allowed",
+	};
+
+	return names[tier];
+}
+
+bool explain_is_network_class(int class)
+{
+#define X(name, number, label, network) | (__u32)(network) << (number)
+	return (0 SIPDAM_CLASSES(X)) >> (class & (SIPDAM_CLASSES_MAX - 1)) & 1;
+#undef X
+}
+
+/* ---- addresses ---- */
+
+static void clear_behind(struct sipdam_prefix *prefix, __u32 bits)
+{
+	prefix->bits = bits;
+	for (__u32 bit = bits; bit < 128; bit++)
+		prefix->address[bit / 8] &= (__u8) ~(0x80 >> bit % 8);
+}
+
+/* What shares a bucket with the address, where a policy gives these lengths. */
+static struct sipdam_prefix prefix_of(const struct sipdam_prefix *address,
+				      const __u32 lengths[SIPDAM_FAMILIES])
+{
+	struct sipdam_prefix prefix = *address;
+
+	clear_behind(&prefix, address_is_ipv4(address->address)
+				      ? IPV4_MAPPED_BITS + lengths[SIPDAM_FAMILY_IPV4]
+				      : lengths[SIPDAM_FAMILY_IPV6]);
+	return prefix;
+}
+
+static __u64 hash_of(const struct sipdam_secret *secret, const struct sipdam_prefix *prefix)
+{
+	__u64 words[2];
+
+	memcpy(words, prefix->address, sizeof(words));
+	return sipdam_hash(secret, words[0], words[1]);
+}
+
+/* ---- buckets ---- */
+
+/* One whose debt cannot be read: where there is no limit, that does not matter. */
+static struct explain_bucket unknown_bucket(const struct sipdam_limit *limit)
+{
+	struct explain_bucket bucket = {.limit = *limit};
+
+	if (limit_is_unlimited(limit))
+		bucket = (struct explain_bucket){*limit, .known = true, .level = EXPLAIN_UNLIMITED};
+	else if (!limit->depth)
+		bucket = (struct explain_bucket){*limit, .known = true, .next = EXPLAIN_NEVER};
+	return bucket;
+}
+
+/* debt: ticks by which its arrival time is ahead. */
+static struct explain_bucket bucket_of(const struct sipdam_limit *limit, __u64 debt, __u64 now)
+{
+	struct explain_bucket bucket = unknown_bucket(limit);
+	__u64 cost = bucket_cost(limit, 1), tick = now >> SIPDAM_TICK_SHIFT;
+
+	if (bucket.known)
+		return bucket;
+	bucket.known = true;
+	if (bucket_conforms(limit, debt, cost))
+		bucket.level = (limit->depth - debt) / limit->interval;
+	else
+		bucket.next = ((tick + debt + cost - limit->depth) << SIPDAM_TICK_SHIFT) - now;
+	return bucket;
+}
+
+/* The line of a hash in a table, whose lines are a power of two. */
+static int read_line(int map, __u64 hash, struct sipdam_line *line)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info), index;
+
+	if (bpf_obj_get_info_by_fd(map, &info, &size))
+		return -errno;
+	index = (__u32)hash & (info.max_entries - 1);
+	return bpf_map_lookup_elem(map, &index, line) ? -errno : 0;
+}
+
+static struct explain_bucket line_bucket(const struct sipdam_line *line, __u64 hash, __u32 kind,
+					 const struct sipdam_limit *limit,
+					 const struct explain_question *question)
+{
+	__u64 tag = bucket_tag(hash, kind), tick = question->now >> SIPDAM_TICK_SHIFT;
+	struct bucket_slot slot = line_find(line, tag, tick, question->policy->horizon);
+
+	return bucket_of(limit, slot_debt(&slot, tag), question->now);
+}
+
+static const struct sipdam_limit *limits_of(const struct explain_question *question)
+{
+	return question->policy->limits[question->allowed ? SIPDAM_TIER_ALLOWED : SIPDAM_TIER_UNKNOWN];
+}
+
+static int read_source(const struct explain_question *question, int map, const struct sipdam_secret *secret,
+		       struct explanation *explanation)
+{
+	__u64 hash = hash_of(secret, &explanation->source);
+	struct sipdam_line line;
+	int error = read_line(map, hash, &line);
+
+	for (__u32 class = 0; !error && class < SIPDAM_CLASSES_MAX; class ++)
+		explanation->bucket[class] =
+			line_bucket(&line, hash, class, &limits_of(question)[class], question);
+	return error;
+}
+
+static int read_network(const struct explain_question *question, int map, const struct sipdam_secret *secret,
+			struct explanation *explanation)
+{
+	__u64 hash = hash_of(secret, &explanation->network);
+	struct sipdam_line line;
+	int error = read_line(map, hash, &line);
+
+	if (!error)
+		explanation->network_bucket =
+			line_bucket(&line, hash, NETWORK_KIND, &question->policy->network, question);
+	return error;
+}
+
+static int read_pools(const struct explain_question *question, int map, struct explanation *explanation)
+{
+	__u64 tick = question->now >> SIPDAM_TICK_SHIFT;
+
+	for (__u32 class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
+		struct sipdam_pool pool;
+
+		if (bpf_map_lookup_elem(map, &class, &pool))
+			return -errno;
+		explanation->pool[class] = bucket_of(&question->policy->pool[class],
+						     pool.tat > tick ? pool.tat - tick : 0, question->now);
+	}
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static enum explain_tier tier_of(const struct explain_question *question)
+{
+	if (question->allowed)
+		return EXPLAIN_ALLOWED;
+	if (question->denied)
+		return EXPLAIN_DENIED;
+	return question->banned && question->policy->ban_enabled ? EXPLAIN_BANNED : EXPLAIN_UNKNOWN;
+}
+
+static void know_nothing(const struct explain_question *question, struct explanation *explanation)
+{
+	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
+		explanation->bucket[class] = unknown_bucket(&limits_of(question)[class]);
+		explanation->pool[class] = unknown_bucket(&question->policy->pool[class]);
+	}
+	explanation->network_bucket = unknown_bucket(&question->policy->network);
+}
+
+static int read_tables(const struct explain_question *question, const struct explain_maps *maps,
+		       struct explanation *explanation)
+{
+	struct sipdam_secret secret;
+	__u32 zero = 0;
+	int error = 0;
+
+	if (maps->secrets < 0)
+		return 0;
+	if (bpf_map_lookup_elem(maps->secrets, &zero, &secret))
+		return -errno;
+	if (maps->sources >= 0)
+		error = read_source(question, maps->sources, &secret, explanation);
+	if (!error && maps->networks >= 0)
+		error = read_network(question, maps->networks, &secret, explanation);
+	return error;
+}
+
+int explain(const struct explain_question *question, const struct explain_maps *maps,
+	    struct explanation *explanation)
+{
+	const struct sipdam_policy *policy = question->policy;
+	struct explanation found = {
+		.tier = tier_of(question),
+		.spared = policy->monitor || (policy->deadline && question->now >= policy->deadline),
+		.source = prefix_of(&question->address, policy->source_prefix),
+		.network = prefix_of(&question->address, policy->network_prefix),
+	};
+	int error;
+
+	know_nothing(question, &found);
+	error = read_tables(question, maps, &found);
+	if (!error && maps->pools >= 0)
+		error = read_pools(question, maps->pools, &found);
+	if (!error)
+		*explanation = found;
+	return error;
+}
+
+/* ---- the verdict ---- */
+
+/* `refused` where the bucket admits nothing now; 0 where it does; -1 where that is unknown. */
+static int ask(const struct explain_bucket *bucket, int refused)
+{
+	if (!bucket->known)
+		return -1;
+	return bucket->next ? refused : 0;
+}
+
+int explain_reason(const struct explanation *explanation, int class)
+{
+	int refused;
+
+	class &= SIPDAM_CLASSES_MAX - 1;
+	if (explanation->tier == EXPLAIN_DENIED)
+		return SIPDAM_REASON_DENIED;
+	if (explanation->tier == EXPLAIN_BANNED)
+		return SIPDAM_REASON_BANNED;
+	refused = ask(&explanation->bucket[class],
+		      class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT : SIPDAM_REASON_SOURCE_RATE);
+	if (!refused && explanation->tier == EXPLAIN_ALLOWED)
+		return SIPDAM_REASON_ALLOWED;
+	if (!refused && explain_is_network_class(class))
+		refused = ask(&explanation->network_bucket, SIPDAM_REASON_NETWORK_RATE);
+	if (!refused)
+		refused = ask(&explanation->pool[class], SIPDAM_REASON_POOL_RATE);
+	if (refused < 0)
+		return SIPDAM_REASON_NONE;
+	return refused ? refused : SIPDAM_REASON_WITHIN_LIMITS;
+}
+
+int explain_verdict(const struct explanation *explanation, int reason)
+{
+	static const bool drops[SIPDAM_REASONS_MAX] = {
+#define X(name, number, label, verdict, sentence) [number] = SIPDAM_VERDICT_##verdict == SIPDAM_VERDICT_DROP,
+		SIPDAM_REASONS(X)
+#undef X
+	};
+
+	if (!drops[reason & (SIPDAM_REASONS_MAX - 1)])
+		return SIPDAM_VERDICT_PASS;
+	return explanation->spared ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
+}
