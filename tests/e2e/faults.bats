@@ -6,7 +6,10 @@
 load lib
 
 setup() { machine_up; }
-teardown() { machine_down; }
+teardown() {
+	machine_down
+	[[ -z ${group:-} ]] || rmdir "$group" 2>/dev/null || true # of a test that has failed
+}
 
 measured() { echo "# $*" >&3; }
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
