@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the server answers: status, the method of the CSeq, and for how long a registration holds (RFC 3261
+ * sections 7.3, 8.1.1.5, 10.3, 20.10, 20.16, 20.19). Pure: text in, a struct answer out. It reads header
+ * lines by their beginnings and steps from line feed to line feed, eight bytes at a time; it is no parser of
+ * SIP and trusts the server to write it as the RFC says.
+ */
+#ifndef ANSWER_H
+#define ANSWER_H
+
+#include "sip.h"
+
+/* Bytes of a message that are read: its headers go before its body, and most answers have 300 to 900. */
+#define ANSWER_BYTES 2048
+
+/* Header lines, or pieces of 64 bytes of long ones, that are looked at. */
+#define ANSWER_PIECE_BYTES 64
+#define ANSWER_STEPS_MAX   96
+
+/* Blanks or digits in a row: a CSeq has at most ten digits (RFC 3261 8.1.1.5), a Content-Length fewer. */
+#define ANSWER_RUN_MAX 16
+
+/* No expiry was said. */
+#define ANSWER_UNSAID (~0u)
+
+/* Where a message is read from: behind its end are zeros. */
+struct answer_text {
+	__u8 byte[ANSWER_BYTES + ANSWER_PIECE_BYTES + 8];
+};
+
+enum answer_line {
+	ANSWER_LINE_OTHER = 0,
+	ANSWER_LINE_CSEQ = 1,
+	ANSWER_LINE_EXPIRES = 2,
+	ANSWER_LINE_CONTACT = 3,
+	ANSWER_LINE_LENGTH = 4, /* Content-Length */
+	ANSWER_LINE_END = 5,    /* the empty line behind the headers */
+};
+
+struct answer {
+	__u32 at;              /* where the next line begins, or the rest of a long one */
+	__u32 length;          /* of the text */
+	__u32 body;            /* bytes of it, as Content-Length says; ANSWER_UNSAID if it does not */
+	__u32 expires;         /* seconds, of the Expires header; ANSWER_UNSAID */
+	__u32 contact_expires; /* the longest of the Contacts' expires parameters; ANSWER_UNSAID */
+	__u16 status;          /* of a response; 0: a request */
+	__u8 method;           /* enum sipdam_method: of the CSeq */
+	__u8 line;             /* enum answer_line that is being read; only Contact is read to its end */
+	__u8 inside;           /* 1: `at` is inside a line */
+	__u8 contacts;         /* 1: there is a Contact */
+	__u8 ended;            /* 1: the headers have ended */
+};
+
+static __always_inline __u64 answer_word(const struct answer_text *text, __u32 at)
+{
+	const __u8 *from = &text->byte[at & (ANSWER_BYTES - 1)];
+	__u64 word;
+
+#ifdef __bpf__
+	__builtin_memcpy(&word, __builtin_assume_aligned(from, 8), sizeof(word));
+#else
+	memcpy(&word, from, sizeof(word));
+#endif
+	return word;
+}
+
+static __always_inline __u8 answer_byte(const struct answer_text *text, __u32 at)
+{
+	return text->byte[at & (ANSWER_BYTES - 1)];
+}
+
+/* Which byte of a word is the first whose high bit is set in the mask (not 0, no other bits). */
+static __always_inline __u32 first_byte(__u64 mask)
+{
+	const __u64 ones = 0x0101010101010101ULL;
+
+	return (((mask & -mask) - 1) >> 7 & ones) * ones >> 56;
+}
+
+/* The position behind blanks (or, if digits, behind digits). A function of its own for the verifier. */
+__noinline __u32 answer_skip(const struct answer_text *text, __u32 at, __u32 digits)
+{
+	if (!text)
+		return at;
+#pragma nounroll
+	for (int i = 0; i < ANSWER_RUN_MAX; i++, at++) {
+		__u8 byte = answer_byte(text, at);
+
+		if (digits ? !is_digit(byte) : byte != ' ' && byte != '\t')
+			break;
+	}
+	return at;
+}
+
+/* The decimal number at a position, capped: what is longer than ten digits is as good as for ever. */
+__noinline __u32 answer_number(const struct answer_text *text, __u32 at)
+{
+	__u64 number = 0;
+	__u32 i;
+
+	if (!text || !is_digit(answer_byte(text, at)))
+		return ANSWER_UNSAID;
+#pragma nounroll
+	for (i = 0; i < 10; i++) {
+		__u8 byte = answer_byte(text, at + i);
+
+		if (!is_digit(byte))
+			break;
+		number = number * 10 + (byte - '0');
+	}
+	return number < ANSWER_UNSAID ? number : ANSWER_UNSAID - 1;
+}
+
+#define ANSWER_NAME(word, size, a, b, c, d, e, f, g, h)                                                      \
+	(((word)&SIP_MASK(size)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK(size)))
+
+/*
+ * What the line at a position is. *value: the position behind the name; between it and the colon may be
+ * blanks (RFC 3261 7.3.1). Names are compared without regard to case: 0x20 makes letters small and changes
+ * no other byte into one, but for those that no name has.
+ */
+static __always_inline __u32 answer_line_at(const struct answer_text *text, __u32 at, __u32 *value)
+{
+	__u64 raw = answer_word(text, at);
+	__u64 word = raw | 0x2020202020202020ULL;
+
+	if ((__u8)raw == '\n' || (__u16)raw == ('\r' | '\n' << 8))
+		return ANSWER_LINE_END;
+	if (ANSWER_NAME(word, 4, 'c', 's', 'e', 'q', 0, 0, 0, 0)) {
+		*value = at + 4;
+		return ANSWER_LINE_CSEQ;
+	}
+	if (ANSWER_NAME(word, 7, 'e', 'x', 'p', 'i', 'r', 'e', 's', 0)) {
+		*value = at + 7;
+		return ANSWER_LINE_EXPIRES;
+	}
+	if (ANSWER_NAME(word, 7, 'c', 'o', 'n', 't', 'a', 'c', 't', 0)) {
+		*value = at + 7;
+		return ANSWER_LINE_CONTACT;
+	}
+	if (ANSWER_NAME(word, 8, 'c', 'o', 'n', 't', 'e', 'n', 't', '-' | 0x20) &&
+	    ANSWER_NAME(answer_word(text, at + 8) | 0x2020202020202020ULL, 6, 'l', 'e', 'n', 'g', 't', 'h', 0,
+			0)) {
+		*value = at + 14;
+		return ANSWER_LINE_LENGTH;
+	}
+	*value = at + 1;
+	if ((__u8)word == 'm')
+		return ANSWER_LINE_CONTACT;
+	if ((__u8)word == 'l')
+		return ANSWER_LINE_LENGTH;
+	return ANSWER_LINE_OTHER;
+}
+
+/* The word with a blank for its first CR, LF or tab, and zeros behind; unchanged if it has none. */
+static __always_inline __u64 blank_at_end(__u64 word)
+{
+	__u64 ends = bytes_equal(word, '\r') | bytes_equal(word, '\n') | bytes_equal(word, '\t');
+	__u32 bits = ends ? first_byte(ends) * 8 : 0;
+
+	return ends ? (word & ((1ULL << bits) - 1)) | (__u64)' ' << bits : word;
+}
+
+/* The method behind the number of a CSeq, as an enum sipdam_method; OTHER for all unknown ones. */
+static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 at)
+{
+	__u32 length = 0, method;
+
+	at = answer_skip(text, answer_skip(text, at, true), false);
+	method = sip_known_method(blank_at_end(answer_word(text, at)),
+				  blank_at_end(answer_word(text, at + 8)), &length);
+	return method ? method : SIPDAM_METHOD_OTHER;
+}
+
+/* The value of a line whose name has been read: behind blanks, a colon and blanks; 0 where no colon is. */
+static __always_inline __u32 answer_value(const struct answer_text *text, __u32 at)
+{
+	at = answer_skip(text, at, false);
+	if (answer_byte(text, at) != ':')
+		return 0;
+	return answer_skip(text, at + 1, false);
+}
+
+static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer)
+{
+	__u32 at = answer->at, value = 0;
+	__u8 first = answer_byte(text, at);
+
+	/* A line that begins with a blank goes on with the one before (RFC 3261 7.3.1). */
+	if (first == ' ' || first == '\t')
+		return;
+	answer->line = answer_line_at(text, at, &value);
+	if (answer->line == ANSWER_LINE_OTHER)
+		return;
+	if (answer->line == ANSWER_LINE_END) {
+		answer->ended = 1;
+		answer->at = at + (first == '\n' ? 1 : 2);
+		return;
+	}
+	value = answer_value(text, value);
+	if (!value)
+		answer->line = ANSWER_LINE_OTHER;
+	else if (answer->line == ANSWER_LINE_CSEQ)
+		answer->method = answer_cseq(text, value);
+	else if (answer->line == ANSWER_LINE_EXPIRES)
+		answer->expires = answer_number(text, value);
+	else if (answer->line == ANSWER_LINE_LENGTH)
+		answer->body = answer_number(text, value);
+	else
+		answer->contacts = 1;
+}
+
+/* An expires parameter of a Contact at the semicolon (or blank) before it. */
+static __always_inline void answer_contact_parameter(const struct answer_text *text, struct answer *answer,
+						     __u32 at)
+{
+	__u32 name = answer_skip(text, at + 1, false), seconds;
+	__u64 word = answer_word(text, name) | 0x2020202020202020ULL;
+
+	if (!ANSWER_NAME(word, 7, 'e', 'x', 'p', 'i', 'r', 'e', 's', 0))
+		return;
+	name = answer_skip(text, name + 7, false);
+	if (answer_byte(text, name) != '=')
+		return;
+	seconds = answer_number(text, answer_skip(text, name + 1, false));
+	if (seconds != ANSWER_UNSAID &&
+	    (answer->contact_expires == ANSWER_UNSAID || seconds > answer->contact_expires))
+		answer->contact_expires = seconds;
+}
+
+/* Semicolons in one word at a position, up to `end` bytes of it. */
+static __always_inline void answer_parameters(const struct answer_text *text, struct answer *answer, __u32 at,
+					      __u32 end)
+{
+	__u64 marks = bytes_equal(answer_word(text, at), ';');
+
+#pragma nounroll
+	for (__u32 byte = 0; byte < 8 && byte < end; byte++, marks >>= 8)
+		if (marks & 0x80)
+			answer_contact_parameter(text, answer, at + byte);
+}
+
+/*
+ * One step: the next line's beginning, and 64 bytes of the line or as far as it goes. Returns 1 when there is
+ * nothing more to read. A function of its own so that the kernel verifies it once.
+ */
+__noinline int answer_step(const struct answer_text *text, struct answer *answer)
+{
+	if (!text || !answer || answer->at >= answer->length)
+		return 1;
+	if (!answer->inside) {
+		answer_begin_line(text, answer);
+		if (answer->ended)
+			return 1;
+	}
+	answer->inside = 1;
+#pragma nounroll
+	for (int i = 0; i < ANSWER_PIECE_BYTES / 8 && answer->at < answer->length; i++) {
+		__u64 feeds = bytes_equal(answer_word(text, answer->at), '\n');
+		__u32 end = feeds ? first_byte(feeds) : 8;
+
+		if (answer->line == ANSWER_LINE_CONTACT)
+			answer_parameters(text, answer, answer->at, end);
+		answer->at += feeds ? end + 1 : 8;
+		if (feeds) {
+			answer->inside = 0;
+			break;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Begins to read the message of `length` bytes in text (at most ANSWER_BYTES; zeros must follow). Returns 1
+ * for a response, whose status is set, or a request, whose method is; 0 for anything else.
+ */
+static __always_inline int answer_begin(const struct answer_text *text, __u32 length, struct answer *answer)
+{
+	__u64 first = answer_word(text, 0), second = answer_word(text, 8);
+	__u32 name = 0;
+
+	*answer = (struct answer){
+		.length = length,
+		.body = ANSWER_UNSAID,
+		.expires = ANSWER_UNSAID,
+		.contact_expires = ANSWER_UNSAID,
+		.inside = 1,
+	};
+	if (length < 16)
+		return 0;
+	if (first != SIP_VERSION_TEXT) {
+		answer->method = sip_known_method(first, second, &name);
+		return answer->method != SIPDAM_METHOD_NONE;
+	}
+	if (!is_digit(second) || !is_digit(second >> 8) || !is_digit(second >> 16))
+		return 0;
+	answer->status = (second & 0xf) * 100 + (second >> 8 & 0xf) * 10 + (second >> 16 & 0xf);
+	return 1;
+}
+
+/*
+ * Seconds that a 200 to a REGISTER lets its bindings live: the longest of its Contacts, `most` where nothing
+ * is said; 0 where no binding is left.
+ */
+static __always_inline __u32 answer_lifetime(const struct answer *answer, __u32 most)
+{
+	__u32 seconds = answer->contact_expires;
+
+	if (!answer->contacts)
+		return 0;
+	if (seconds == ANSWER_UNSAID)
+		seconds = answer->expires;
+	return seconds < most ? seconds : most;
+}
+
+#endif
