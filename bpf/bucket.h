@@ -75,6 +75,31 @@ static __always_inline bool bucket_conforms(const struct sipdam_limit *limit, __
 	return limit->depth && ahead + cost <= limit->depth;
 }
 
+/* Intervals that limits are grown from, ticks (17 s): longer ones are left as they are, products would not fit. */
+#define GROWN_INTERVAL_MAX (1ULL << 28)
+
+/*
+ * The limit of a site of several devices: that of one, and for each further one a stranger's on top, in rate
+ * and in burst. It is no deeper in time than the deeper of the two.
+ */
+static __always_inline void limit_grow(struct sipdam_limit *grown, const struct sipdam_limit *base,
+				       const struct sipdam_limit *each, __u32 devices)
+{
+	__u64 further = devices > SIPDAM_DEVICES_MAX ? SIPDAM_DEVICES_MAX - 1 : devices - 1;
+	__u64 burst = base->burst + further * each->burst;
+
+	*grown = *base;
+	if (!devices || !base->depth || !each->depth || !base->interval || !each->interval ||
+	    base->interval > GROWN_INTERVAL_MAX ||
+	    each->interval > GROWN_INTERVAL_MAX)
+		return;
+	grown->interval = base->interval * each->interval / (each->interval + further * base->interval);
+	if (!grown->interval)
+		grown->interval = 1;
+	grown->burst = burst < SIPDAM_NO_BURST ? burst : SIPDAM_NO_BURST - 1;
+	grown->depth = grown->burst * grown->interval;
+}
+
 static __always_inline bool bucket_swap(__u64 *word, __u64 from, __u64 to)
 {
 	return __sync_val_compare_and_swap(word, from, to) == from;

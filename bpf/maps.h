@@ -126,6 +126,34 @@ struct {
 	__type(value, struct sipdam_refused);
 } refused SEC(".maps");
 
+/*
+ * Known sources, trusted and peers: written by the tool. Full: one more is refused, and the tool says so;
+ * one whose time has ended gives its place up to the next, and a peer to a trusted source.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_KNOWN_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} known SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_KNOWN_LINES *SIPDAM_WAYS);
+	__type(key, __u32);
+	__type(value, struct sipdam_known);
+} known_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_ban_gate);
+} known_gate SEC(".maps");
+
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -6,10 +6,11 @@
  *   read        is it for a protected port at all, and is it a packet?
  *   listed      allow, deny
  *   banned      for a time
+ *   recognise   trusted sources and peers
  *   inherited   fragments go the way of their first
  *   classify    what the payload is
  *   source      the buckets of the source
- *   network     the bucket that unknown sources of a network share
+ *   network     the bucket that unknown sources of a network share, and peers but for calls in progress
  *   pools       what all unknown sources share
  *
  * judge() is that list. Nearly every packet is plain: a glance (packet.h) sends it on or reads it whole,
@@ -23,6 +24,7 @@
 #include "clock.h"
 #include "cursor.h"
 #include "fragments.h"
+#include "known.h"
 #include "lists.h"
 #include "packet.h"
 #include "refused.h"
@@ -57,6 +59,7 @@ struct work {
 	__u32 inherited; /* reason of the first fragment */
 	__u32 unread;    /* TRUNCATED where the capture hides the payload */
 	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
+	__u32 devices;   /* of a trusted source */
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
@@ -64,6 +67,7 @@ struct work {
 	struct window window;
 	struct demand demand;
 	struct ban_request offender;
+	struct sipdam_limit grown;
 	struct bill bill;
 	struct look look;
 };
@@ -188,6 +192,24 @@ static __always_inline int banned(const struct run *run)
 		return SIPDAM_REASON_NONE;
 	ban_name(&work->offender, &work->packet, run->policy, work->source_hash, work->now);
 	return ban_finds(&work->offender) ? SIPDAM_REASON_BANNED : SIPDAM_REASON_NONE;
+}
+
+/* Whom the server knows is of another tier. Allowed sources stay that. The source's hash is known. */
+static __always_inline void recognise(const struct run *run)
+{
+	struct work *work = run->work;
+	const struct sipdam_line *line;
+	int known;
+
+	if (!any_is_known(work->now) || work->tier == SIPDAM_TIER_ALLOWED)
+		return;
+	line = known_line(work->source_hash);
+	if (!line || !known_is_in(line, work->source_hash, work->now))
+		return;
+	ban_name(&work->offender, &work->packet, run->policy, work->source_hash, work->now);
+	known = known_finds(&work->offender);
+	work->tier = KNOWN_TIER(known);
+	work->devices = KNOWN_DEVICES(known);
 }
 
 /* CRs and LFs at the beginning of the window `skip` bytes into the payload. */
@@ -423,6 +445,37 @@ static __always_inline bool messages_are_free(const struct sipdam_limits *limits
 	return !intervals;
 }
 
+/* The limit of a class where several devices register from one address. A function of its own: it divides. */
+__noinline int grow_limit(struct work *work, const struct sipdam_policy *policy, __u32 class)
+{
+	class &= SIPDAM_CLASSES_MAX - 1;
+	if (work && policy)
+		limit_grow(&work->grown, &policy->limits[SIPDAM_TIER_TRUSTED][class],
+			   &policy->limits[SIPDAM_TIER_UNKNOWN][class], work->devices);
+	return 0;
+}
+
+/* Is the source a site of several devices, whose limits grow with them? */
+static __always_inline bool is_site(const struct work *work)
+{
+	return work->tier == SIPDAM_TIER_TRUSTED && work->devices > 1;
+}
+
+/*
+ * Has the source one of its limits left for work->demand? A call, where the kernel would have to follow two
+ * kinds of limits through the search of a line.
+ */
+static __always_inline int source_pays_one(const struct run *run, __u32 take)
+{
+	struct work *work = run->work;
+	__u32 class = work->message.class & (SIPDAM_CLASSES_MAX - 1);
+
+	if (!is_site(work))
+		return source_pays_part(&limits_of(run)->limit[class], &work->demand, take);
+	grow_limit(work, run->policy, class);
+	return source_pays_part(&work->grown, &work->demand, take);
+}
+
 /*
  * Looks for messages in a segment of clear SIP, beside the one it may begin with. It costs some 600 ns for
  * a full segment, so it comes after the lists, not for sources without limits, and not where the source
@@ -441,8 +494,7 @@ static __always_inline void look_further(const struct run *run)
 	if (work->tier == SIPDAM_TIER_ALLOWED && messages_are_free(limits_of(run)))
 		return;
 	work->demand = demand_of(run, work->source_hash, message->class, message->tokens);
-	if (!source_pays_part(&limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)],
-			      &work->demand, false))
+	if (!source_pays_one(run, false))
 		return;
 	__builtin_memset(&work->look, 0, sizeof(work->look));
 	if (message->method) {
@@ -475,14 +527,21 @@ static __always_inline bool source_admits(const struct run *run)
 {
 	struct work *work = run->work;
 	const struct message *message = &work->message;
-	const struct sipdam_limits *limits = limits_of(run);
-	const struct sipdam_limit *limit = &limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
+	const struct sipdam_limit *limit =
+		&limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
 	struct demand demand = demand_of(run, work->source_hash, message->class, message->tokens);
 
 	if (needs_bill(run)) {
 		work->demand = demand;
 		make_bill(&work->bill, message);
-		return source_pays(limits, &work->bill, &work->demand);
+		return source_pays(limits_of(run),
+				   (const struct sipdam_limits *)run->policy->limits[SIPDAM_TIER_UNKNOWN],
+				   work->tier == SIPDAM_TIER_TRUSTED ? work->devices : 1, &work->bill,
+				   &work->demand);
+	}
+	if (is_site(work)) {
+		work->demand = demand;
+		return source_pays_one(run, true);
 	}
 	return limit_is_unlimited(limit) || source_takes(limit, &demand);
 }
@@ -508,6 +567,33 @@ static __always_inline bool network_admits(const struct run *run)
 	struct demand demand = demand_of(run, run->work->network_hash, NETWORK_KIND, n);
 
 	return !n || limit_is_unlimited(limit) || network_takes(limit, &demand);
+}
+
+/*
+ * Is it all of calls in progress, for which a peer is as good as a trusted source? A segment that holds
+ * anything else is not.
+ */
+static __always_inline bool is_in_progress(const struct message *message)
+{
+	const __u64 in_progress = 0xffULL << SEGMENT_COUNT_SHIFT(SIPDAM_CLASS_DIALOG) |
+				  0xffULL << SEGMENT_COUNT_SHIFT(SIPDAM_CLASS_RESPONSE);
+
+	return (message->class == SIPDAM_CLASS_DIALOG || message->class == SIPDAM_CLASS_RESPONSE) &&
+	       !(message->further & ~in_progress);
+}
+
+/* Whom neither network nor pool concern, for what it sends; 0 for strangers. */
+static __always_inline int known_reason(const struct run *run)
+{
+	__u32 tier = run->work->tier;
+
+	if (tier == SIPDAM_TIER_UNKNOWN)
+		return SIPDAM_REASON_NONE;
+	if (tier == SIPDAM_TIER_ALLOWED)
+		return SIPDAM_REASON_ALLOWED;
+	if (tier == SIPDAM_TIER_TRUSTED)
+		return SIPDAM_REASON_TRUSTED;
+	return is_in_progress(&run->work->message) ? SIPDAM_REASON_PEER : SIPDAM_REASON_NONE;
 }
 
 /* Step 7, second half; as with sources, all or none. */
@@ -536,8 +622,10 @@ static __always_inline int judge(const struct run *run)
 		hash_source(work, run->policy);
 		reason = banned(run);
 	}
-	if (!reason)
+	if (!reason) {
 		approach_tables(run);
+		recognise(run);
+	}
 	work->unread = classify(run);
 	if (reason)
 		return reason;
@@ -549,8 +637,9 @@ static __always_inline int judge(const struct run *run)
 	if (!source_admits(run))
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
-	if (work->tier == SIPDAM_TIER_ALLOWED)
-		return SIPDAM_REASON_ALLOWED;
+	reason = known_reason(run);
+	if (reason)
+		return reason;
 	if (!network_admits(run))
 		return SIPDAM_REASON_NETWORK_RATE;
 	return pools_admit(run) ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_POOL_RATE;
@@ -582,6 +671,7 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 		if (listed(&run))
 			return 0;
 		hash_source(work, policy);
+		recognise(&run);
 	}
 	if (work->tier != SIPDAM_TIER_UNKNOWN)
 		return 0;

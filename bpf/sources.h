@@ -147,10 +147,16 @@ __noinline int source_pays_part(const struct sipdam_limit *limit, const struct d
 	return line_admits(line, limit, part, SIPDAM_TABLE_SOURCE_DISPLACED);
 }
 
-/* part: hash and times; the rest is written here. */
-__noinline int source_pays(const struct sipdam_limits *limits, const struct bill *bill, struct demand *part)
+/*
+ * devices: of a trusted source, whose limits grow with them by strangers' ones. part: hash and times; the rest
+ * is written here.
+ */
+__noinline int source_pays(const struct sipdam_limits *limits, const struct sipdam_limits *strangers,
+			   __u32 devices, const struct bill *bill, struct demand *part)
 {
-	if (!limits || !bill || !part)
+	struct sipdam_limit grown;
+
+	if (!limits || !strangers || !bill || !part)
 		return 1;
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++) {
@@ -158,7 +164,10 @@ __noinline int source_pays(const struct sipdam_limits *limits, const struct bill
 		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class ++) {
 			part->kind = class;
 			part->n = bill->n[class];
-			if (!source_pays_part(&limits->limit[class], part, take))
+			if (!part->n)
+				continue;
+			limit_grow(&grown, &limits->limit[class], &strangers->limit[class], devices);
+			if (!source_pays_part(&grown, part, take))
 				return 0;
 		}
 	}

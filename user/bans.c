@@ -13,6 +13,7 @@
 #include "cleanup.h"
 #include "pins.h"
 #include "sipdam/hash.h"
+#include "table.h"
 
 #define LINES_BYTES   (SIPDAM_BAN_LINES * sizeof(struct sipdam_line))
 #define RECORDS_BYTES ((size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(struct sipdam_ban))
@@ -41,13 +42,6 @@ const char *ban_cause_name(int cause)
 
 /* ---- tables ---- */
 
-static void *map_table(int fd, size_t bytes)
-{
-	void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	return mapped == MAP_FAILED ? NULL : mapped;
-}
-
 int bans_map(struct bans *bans, int lines, int records, int gate, int secrets)
 {
 	struct bans opened = {.mapped = true};
@@ -55,9 +49,9 @@ int bans_map(struct bans *bans, int lines, int records, int gate, int secrets)
 
 	if (bpf_map_lookup_elem(secrets, &zero, &opened.secret))
 		return -errno;
-	opened.line = map_table(lines, LINES_BYTES);
-	opened.record = opened.line ? map_table(records, RECORDS_BYTES) : NULL;
-	opened.gate = opened.record ? map_table(gate, sizeof(*opened.gate)) : NULL;
+	opened.line = table_map(lines, LINES_BYTES);
+	opened.record = opened.line ? table_map(records, RECORDS_BYTES) : NULL;
+	opened.gate = opened.record ? table_map(gate, sizeof(*opened.gate)) : NULL;
 	if (!opened.gate) {
 		int error = -errno;
 
@@ -68,33 +62,16 @@ int bans_map(struct bans *bans, int lines, int records, int gate, int secrets)
 	return 0;
 }
 
-/* A copy of a whole table, by one system call: the kernel maps none that is open for reading alone. */
-static void *copy_table(int fd, __u32 entries, size_t size)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	_cleanup_free_ __u32 *keys = calloc(entries, sizeof(*keys));
-	_cleanup_free_ void *values = calloc(entries, size);
-	__u32 next, count = entries;
-
-	if (!keys || !values) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	if (bpf_map_lookup_batch(fd, NULL, &next, keys, values, &count, &opts) && errno != ENOENT)
-		return NULL;
-	return take_pointer(&values);
-}
-
 /* With no ban in force the gate alone, and nothing of the rest is asked for. */
 static int copy_tables(struct bans *bans, int lines, int records, int gate)
 {
-	struct bans copied = {.gate = copy_table(gate, 1, sizeof(*copied.gate))};
+	struct bans copied = {.gate = table_copy(gate, 1, sizeof(*copied.gate))};
 	bool any = copied.gate && copied.gate->latest > book_now(), failed = !copied.gate;
 
 	if (any)
-		failed = !(copied.line = copy_table(lines, SIPDAM_BAN_LINES, sizeof(*copied.line)));
+		failed = !(copied.line = table_copy(lines, SIPDAM_BAN_LINES, sizeof(*copied.line)));
 	if (any && !failed && records >= 0)
-		failed = !(copied.record = copy_table(records, SIPDAM_BAN_LINES * SIPDAM_WAYS,
+		failed = !(copied.record = table_copy(records, SIPDAM_BAN_LINES * SIPDAM_WAYS,
 						      sizeof(*copied.record)));
 	if (failed) {
 		int error = -errno;
@@ -157,18 +134,12 @@ void bans_close(struct bans *bans)
 
 /* ---- sources ---- */
 
-static __u32 source_bits(const struct sipdam_policy *policy, bool ipv4)
-{
-	return ipv4 ? 96 + policy->source_prefix[SIPDAM_FAMILY_IPV4]
-		    : policy->source_prefix[SIPDAM_FAMILY_IPV6];
-}
-
 struct sipdam_prefix bans_source(const struct sipdam_policy *policy, const struct sipdam_prefix *given,
 				 bool *exact)
 {
 	struct sipdam_prefix source = *given;
 
-	source.bits = source_bits(policy, address_is_ipv4(given->address));
+	source.bits = table_source_bits(policy, given->address);
 	for (__u32 bit = source.bits; bit < 128; bit++)
 		source.address[bit / 8] &= (__u8) ~(0x80 >> bit % 8);
 	*exact = source.bits == given->bits;
@@ -203,24 +174,9 @@ struct place {
 	bool own;
 };
 
-static __u64 end_of(__u64 word)
-{
-	return (word & END_MASK) << SIPDAM_BAN_UNIT_SHIFT;
-}
-
 static __u64 word_of(__u64 hash, __u64 end)
 {
 	return hash >> SIPDAM_BAN_END_BITS << SIPDAM_BAN_END_BITS | end >> SIPDAM_BAN_UNIT_SHIFT;
-}
-
-static __u64 read_word(const __u64 *word)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static bool exchange(__u64 *word, __u64 from, __u64 to)
-{
-	return __sync_bool_compare_and_swap(word, from, to);
 }
 
 static bool is_of(__u64 word, const struct sipdam_ban *record, __u64 hash, const struct sipdam_ban *source)
@@ -240,23 +196,14 @@ static struct place find_place(const struct bans *bans, __u64 hash, const struct
 		struct place place = {.word = &bans->line[line].word[way],
 				      .record = &bans->record[line * SIPDAM_WAYS + way]};
 
-		place.before = read_word(place.word);
+		place.before = table_word(place.word);
 		place.own = is_of(place.before, place.record, hash, source);
 		if (place.own)
 			return place;
-		if (!first.word || end_of(place.before) < end_of(first.before))
+		if (!first.word || table_end(place.before) < table_end(first.before))
 			first = place;
 	}
 	return first;
-}
-
-/* Packets look for bans from now on, if they did not. Before the ban is there, or it would be looked over. */
-static void open_gate(struct sipdam_ban_gate *gate, __u64 end)
-{
-	__u64 latest = read_word(&gate->latest);
-
-	while (latest < end && !exchange(&gate->latest, latest, end))
-		latest = read_word(&gate->latest);
 }
 
 /* The record of a ban that begins now. What has been a ban up to now keeps its beginning and its count. */
@@ -264,8 +211,8 @@ static struct sipdam_ban next_record(const struct place *place, const struct sip
 				     __u64 now, __u64 most)
 {
 	struct sipdam_ban ban = *source;
-	bool holds = place->own && end_of(place->before) > now;
-	bool again = place->own && end_of(place->before) + most > now;
+	bool holds = place->own && table_end(place->before) > now;
+	bool again = place->own && table_end(place->before) + most > now;
 
 	ban.since = holds ? place->record->since : now;
 	ban.dropped = holds ? place->record->dropped : 0;
@@ -282,12 +229,12 @@ static int take_place(const struct place *place, __u64 hash, const struct sipdam
 	__u64 claimed = word_of(hash, now + CLAIM_NANOSECONDS), unit = 1ULL << SIPDAM_BAN_UNIT_SHIFT;
 
 	if (!place->own) {
-		if (!exchange(place->word, place->before, claimed))
+		if (!table_exchange(place->word, place->before, claimed))
 			return -EAGAIN;
 		*place->record = *ban;
-		return exchange(place->word, claimed, word_of(hash, end + unit - 1)) ? 0 : -EAGAIN;
+		return table_exchange(place->word, claimed, word_of(hash, end + unit - 1)) ? 0 : -EAGAIN;
 	}
-	if (!exchange(place->word, place->before, word_of(hash, end + unit - 1)))
+	if (!table_exchange(place->word, place->before, word_of(hash, end + unit - 1)))
 		return -EAGAIN;
 	place->record->since = ban->since;
 	place->record->times = ban->times;
@@ -302,12 +249,12 @@ int bans_add(struct bans *bans, const struct sipdam_prefix *source, __u64 now, _
 	struct sipdam_ban named = ban_of(source);
 	__u64 hash = sipdam_hash(&bans->secret, named.high, named.low), end = now + lasting;
 
-	open_gate(bans->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
+	table_open_gate(bans->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		struct place place = find_place(bans, hash, &named);
 		struct sipdam_ban ban = next_record(&place, &named, hash, now, most);
 
-		if (!place.own && end_of(place.before) > now)
+		if (!place.own && table_end(place.before) > now)
 			return -ENOSPC;
 		if (!take_place(&place, hash, &ban, now, end))
 			return 0;
@@ -327,8 +274,8 @@ int bans_remove(struct bans *bans, const struct sipdam_prefix *source, __u64 now
 
 		if (!place.own)
 			break;
-		held |= end_of(place.before) > now;
-		exchange(place.word, place.before, 0);
+		held |= table_end(place.before) > now;
+		table_exchange(place.word, place.before, 0);
 	}
 	return held ? 0 : -ENOENT;
 }
@@ -338,7 +285,7 @@ bool bans_hold(const struct bans *bans, const struct sipdam_prefix *source, __u6
 	struct sipdam_ban named = ban_of(source);
 	struct place place = find_place(bans, sipdam_hash(&bans->secret, named.high, named.low), &named);
 
-	return place.own && end_of(place.before) > now;
+	return place.own && table_end(place.before) > now;
 }
 
 /* ---- all of them ---- */
@@ -347,19 +294,19 @@ static bool is_of_policy(const struct sipdam_ban *ban, const struct sipdam_polic
 {
 	struct sipdam_prefix source = source_of(ban);
 
-	return ban->bits == source_bits(policy, address_is_ipv4(source.address));
+	return ban->bits == table_source_bits(policy, source.address);
 }
 
 /* What is in force of one place; a place that is being written at this moment is none. */
 static bool read_place(const struct bans *bans, const struct sipdam_policy *policy, size_t place, __u64 now,
 		       struct ban_entry *entry)
 {
-	__u64 word = read_word(&bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]);
+	__u64 word = table_word(&bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]);
 
-	if (end_of(word) <= now)
+	if (table_end(word) <= now)
 		return false;
 	entry->ban = bans->record[place];
-	entry->end = end_of(word);
+	entry->end = table_end(word);
 	entry->source = source_of(&entry->ban);
 	return entry->ban.tag == (__u16)(word >> SIPDAM_BAN_END_BITS) && is_of_policy(&entry->ban, policy);
 }
@@ -367,7 +314,7 @@ static bool read_place(const struct bans *bans, const struct sipdam_policy *poli
 /* Places that may hold a ban in force: none where the gate says so. */
 static size_t places(const struct bans *bans, __u64 now)
 {
-	if (!bans->line || read_word(&bans->gate->latest) <= now)
+	if (!bans->line || table_word(&bans->gate->latest) <= now)
 		return 0;
 	return (size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS;
 }
@@ -377,7 +324,7 @@ size_t bans_count(const struct bans *bans, __u64 now)
 	size_t count = 0;
 
 	for (size_t place = 0; place < places(bans, now); place++)
-		count += end_of(bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]) > now;
+		count += table_end(bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]) > now;
 	return count;
 }
 
@@ -385,12 +332,12 @@ void bans_end_others(struct bans *bans, const struct sipdam_policy *policy, __u6
 {
 	for (size_t place = 0; place < places(bans, now); place++) {
 		__u64 *word = &bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS],
-		      before = read_word(word);
+		      before = table_word(word);
 		const struct sipdam_ban *ban = &bans->record[place];
 
 		if (before && ban->tag == (__u16)(before >> SIPDAM_BAN_END_BITS) &&
 		    !is_of_policy(ban, policy))
-			exchange(word, before, 0);
+			table_exchange(word, before, 0);
 	}
 }
 

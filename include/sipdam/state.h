@@ -67,12 +67,52 @@ struct sipdam_ban {
 };
 _Static_assert(sizeof(struct sipdam_ban) == 40, "struct sipdam_ban");
 
-/* What every packet asks first; alone in its cache line, and written when a ban begins. */
+/* What every packet asks first, of bans and of known sources; alone in its cache line, and written when one
+ * begins. */
 struct sipdam_ban_gate {
-	__u64 latest; /* no ban ends later than this: CLOCK_MONOTONIC nanoseconds */
+	__u64 latest; /* none of the table ends later than this: CLOCK_MONOTONIC nanoseconds */
 	__u64 pad[7];
 };
 _Static_assert(sizeof(struct sipdam_ban_gate) == 64, "one cache line");
+
+/*
+ * Known sources, trusted and peers. A line of `known` says who and until when: tag:19 of the source | kind:1 |
+ * end:44, ends in the units of bans. What else there is to know of the source in word `way` of line n is
+ * record n * SIPDAM_WAYS + way. One whose time has ended stays until its place is needed. A peer is anybody
+ * who was called or has called, so that peers never keep trusted sources out: they have half of a line at most,
+ * and give way.
+ */
+#define SIPDAM_KNOWN_LINES     32768 /* room for 262,144 */
+#define SIPDAM_KNOWN_PEERS_MAX 4     /* of a line */
+#define SIPDAM_KNOWN_TAG_SHIFT (SIPDAM_BAN_END_BITS + 1)
+#define SIPDAM_KNOWN_KIND      (1ULL << SIPDAM_BAN_END_BITS) /* set: trusted */
+
+/* X(name, number, label) */
+#define SIPDAM_KNOWN_CAUSES(X)                                                                               \
+	X(MANUAL, 1, "manual")                                                                               \
+	X(IMPORT, 2, "import")
+
+enum sipdam_known_cause {
+#define X(name, number, label) SIPDAM_KNOWN_##name = number,
+	SIPDAM_KNOWN_CAUSES(X)
+#undef X
+};
+
+/* Distinct devices behind one address that are told apart, by their ports. */
+#define SIPDAM_DEVICES_MAX 64
+
+struct sipdam_known {
+	__u64 high, low; /* the source's prefix as an address: network byte order, IPv4 as ::ffff:a.b.c.d */
+	__u64 since;     /* CLOCK_MONOTONIC nanoseconds */
+	__u64 ports[2];  /* a bit for each port seen, by its hash: lately, and in the time before */
+	__u64 turned;    /* when the first of them became the second; nanoseconds */
+	__u16 tag;       /* low bits of the word's: a record whose word has another is being written */
+	__u8 devices;    /* bits set in either, 1 at least: what the limits of the source grow by */
+	__u8 bits;       /* of the prefix, over 128: a source by another source_key is unknown */
+	__u8 cause;      /* enum sipdam_known_cause */
+	__u8 reserved[3];
+};
+_Static_assert(sizeof(struct sipdam_known) == 56, "struct sipdam_known");
 
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
@@ -88,7 +128,7 @@ struct sipdam_count {
 
 #define SIPDAM_INTERFACES_MAX 16
 
-#define SIPDAM_WORK_WORDS 48
+#define SIPDAM_WORK_WORDS 56
 
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
 struct sipdam_counters {

@@ -31,6 +31,10 @@ struct generated {
 	__u32 wire_length;              /* of a frame that the capture cut short; 0: whole */
 	char by_hand[INET6_ADDRSTRLEN]; /* who is banned before it comes; empty: nobody */
 	__u64 ban;                      /* for so long, nanoseconds; 0: pardoned */
+	char known[INET6_ADDRSTRLEN];   /* who is known before it comes; empty: nobody */
+	bool trusted;                   /* and as what */
+	__u64 lasting;                  /* for so long, nanoseconds */
+	int devices;                    /* behind a trusted one, at most: some ports look alike */
 };
 
 /* Ports that a policy protects, for packets to be sent to. */
@@ -804,6 +808,18 @@ static inline void generate_ban(struct dice *dice, struct generated *packet)
 	packet->ban = chance(dice, 80) ? 1 + dice_throw(dice) % (10 * 1000000000ULL) : 0;
 }
 
+/* And once in a while somebody becomes known: half of them with devices, of which their limits tell. */
+static inline void generate_known(struct dice *dice, struct generated *packet)
+{
+	packet->known[0] = 0;
+	if (below(dice, 150))
+		return;
+	pick_source(dice, pick_family(dice), packet->known);
+	packet->trusted = chance(dice, 60);
+	packet->devices = chance(dice, 50) ? 1 : 2 + below(dice, 20);
+	packet->lasting = 1 + dice_throw(dice) % (20 * 1000000000ULL);
+}
+
 static inline void generate_trace(struct trace *trace, __u64 seed, struct frame *frame)
 {
 	struct dice dice = {.state = seed * 0x2545f4914f6cdd1dULL};
@@ -829,6 +845,7 @@ static inline void generate_trace(struct trace *trace, __u64 seed, struct frame 
 		generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
 				&trace->packet[i]);
 		generate_ban(&dice, &trace->packet[i]);
+		generate_known(&dice, &trace->packet[i]);
 	}
 }
 

@@ -24,6 +24,7 @@
 #include "address.h"
 #include "bans.h"
 #include "filter.h"
+#include "known.h"
 #include "prog/packet.h"
 
 /* A row names what it is about and leaves the rest at zero. */
@@ -84,6 +85,7 @@ struct lab {
 	struct sipdam_trial *trial;
 	struct table table[LAB_TABLES];
 	struct bans bans;
+	struct known known;
 	char *policy; /* in force */
 	__u64 now;    /* nanoseconds */
 	struct ledger expected;
@@ -187,6 +189,10 @@ static inline void lab_map_tables(struct lab *lab)
 				  filter_map(lab->filter, "ban_records"), filter_map(lab->filter, "ban_gate"),
 				  filter_map(lab->filter, "secrets")),
 			 0);
+	assert_int_equal(known_map(&lab->known, filter_map(lab->filter, "known"),
+				   filter_map(lab->filter, "known_records"),
+				   filter_map(lab->filter, "known_gate"), filter_map(lab->filter, "secrets")),
+			 0);
 }
 
 /* Where there never was a ban there is none to forget: clearing their tables takes longer than a row. */
@@ -199,10 +205,21 @@ static inline void lab_pardon(struct lab *lab)
 	memset(lab->bans.gate, 0, sizeof(*lab->bans.gate));
 }
 
-/* Forgets every bucket, fragment and ban. Counters stay. */
+/* The same of known sources. */
+static inline void lab_disown(struct lab *lab)
+{
+	if (!lab->known.gate->latest)
+		return;
+	memset(lab->known.line, 0, SIPDAM_KNOWN_LINES * sizeof(*lab->known.line));
+	memset(lab->known.record, 0, SIPDAM_KNOWN_LINES * SIPDAM_WAYS * sizeof(*lab->known.record));
+	memset(lab->known.gate, 0, sizeof(*lab->known.gate));
+}
+
+/* Forgets every bucket, fragment, ban and known source. Counters stay. */
 static inline void lab_forget(struct lab *lab)
 {
 	lab_pardon(lab);
+	lab_disown(lab);
 	for (int i = 0; i < LAB_TABLES; i++)
 		memset(lab->table[i].memory, 0, lab->table[i].bytes);
 }
@@ -230,6 +247,7 @@ static inline int lab_close(void **state)
 	for (int i = 0; i < LAB_TABLES; i++)
 		munmap(lab->table[i].memory, lab->table[i].bytes);
 	bans_close(&lab->bans);
+	known_close(&lab->known);
 	filter_free(lab->filter);
 	free(lab->policy);
 	free(lab);
@@ -279,6 +297,21 @@ static inline int lab_ban(struct lab *lab, const char *address, __u64 lasting)
 	struct sipdam_prefix source = lab_source(lab, address);
 
 	return bans_add(&lab->bans, &source, lab->now, lasting, policy.ban_max);
+}
+
+/* ---- known sources ---- */
+
+/* A source is trusted, or a peer, from now on; port: of a device behind it, or 0. */
+static inline int lab_know(struct lab *lab, const char *address, bool trusted, __u16 port, __u64 lasting)
+{
+	struct known_grant grant = {.source = lab_source(lab, address),
+				    .trusted = trusted,
+				    .cause = SIPDAM_KNOWN_MANUAL,
+				    .port = port,
+				    .lasting = lasting,
+				    .ttl = lab_policy_in_force(lab).trust_ttl};
+
+	return known_add(&lab->known, &grant, lab->now);
 }
 
 /* ---- counters ---- */

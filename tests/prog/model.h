@@ -2,8 +2,7 @@
 /*
  * What the filter should say of a packet, told a second time: sections 2 and 3 of the design as plain
  * code, without a bound on memory, without a thought for speed, and without a line in common with bpf/.
- * What the design leaves open is marked "left open" and follows the program. Covers the unknown and the
- * allowed tier, which are all that this program has.
+ * What the design leaves open is marked "left open" and follows the program.
  */
 #ifndef PROG_MODEL_H
 #define PROG_MODEL_H
@@ -38,7 +37,7 @@
 #define MODEL_FOLLOWERS      45
 #define MODEL_DATAGRAM_UNITS (65536 / 8)
 
-/* Left open: a ban's end is counted in units of 2^20 ns, rounded up. */
+/* Left open: a ban's end, and that of a known source, is counted in units of 2^20 ns, rounded up. */
 #define MODEL_BAN_UNIT (1ULL << 20)
 
 /* What either side says of a packet. */
@@ -82,6 +81,16 @@ struct model_ban {
 	int times;
 };
 
+/* Whom the server knows, or knew. */
+struct model_known {
+	__u8 family;
+	__u8 key[16];
+	__u32 prefix;
+	__u64 end; /* nanoseconds */
+	bool trusted;
+	__u32 devices;
+};
+
 struct model {
 	const struct settings *settings;
 	__u64 now; /* nanoseconds */
@@ -92,6 +101,8 @@ struct model {
 	size_t datagrams, datagram_room;
 	struct model_ban *ban;
 	size_t bans, ban_room;
+	struct model_known *known;
+	size_t knowns, known_room;
 };
 
 /* Bytes on the wire, of which a capture may hold only the first. */
@@ -775,20 +786,28 @@ static inline __u64 model_tick(const struct model *model)
 	return model->now >> SIPDAM_TICK_SHIFT;
 }
 
-static inline __u64 model_interval(const struct sipdam_limit *limit)
+/* A limit as the model counts: ticks between two packets, 0 for a rate of 0. */
+struct model_limit {
+	bool unlimited;
+	__u64 interval, burst;
+};
+
+static inline struct model_limit model_limit(const struct sipdam_limit *limit)
 {
-	return limit->rate ? SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / limit->rate : 0;
+	return (struct model_limit){limit->unlimited,
+				    limit->rate ? SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / limit->rate : 0,
+				    limit->burst};
 }
 
 /*
  * Whether a bucket that is full again at full_at has that many tokens. *after: full_at without them, or of a
  * refusal: a debt of a deeper bucket is brought back to this one's depth.
  */
-static inline bool model_conforms(const struct sipdam_limit *limit, __u64 now, __u64 full_at, __u64 tokens,
+static inline bool model_conforms(const struct model_limit *limit, __u64 now, __u64 full_at, __u64 tokens,
 				  __u64 *after)
 {
-	__u64 interval = model_interval(limit), depth = interval * limit->burst;
-	__u64 ahead = full_at > now ? full_at - now : 0, cost = tokens * interval;
+	__u64 depth = limit->interval * limit->burst;
+	__u64 ahead = full_at > now ? full_at - now : 0, cost = tokens * limit->interval;
 
 	*after = full_at;
 	if (limit->unlimited || !tokens)
@@ -798,7 +817,7 @@ static inline bool model_conforms(const struct sipdam_limit *limit, __u64 now, _
 	*after = now + ahead;
 	if (cost > depth)
 		cost = depth;
-	if (!limit->rate || ahead + cost > depth)
+	if (!limit->interval || ahead + cost > depth)
 		return false;
 	*after = now + ahead + cost;
 	return true;
@@ -853,7 +872,7 @@ static inline struct model_slot *model_slot(const struct model *model, struct mo
 }
 
 static inline bool model_charge_line(struct model *model, struct model_line *line,
-				     const struct sipdam_limit *limit, __u8 class, __u64 tokens, bool take)
+				     const struct model_limit *limit, __u8 class, __u64 tokens, bool take)
 {
 	struct model_slot *slot = model_slot(model, line, class);
 	__u64 now = model_tick(model), after;
@@ -867,27 +886,50 @@ static inline bool model_charge_line(struct model *model, struct model_line *lin
 	return conforms;
 }
 
+/*
+ * Of a trusted source: its limit, and for each device behind it but the first that of a stranger on top. Left
+ * open: times between two packets are whole ticks, rounded down, one at least; a limit that has none, or one
+ * longer than 2^28 ticks, does not grow.
+ */
+static inline struct model_limit model_source_limit(const struct sipdam_policy *policy, int tier, int class,
+						    __u32 devices)
+{
+	const struct sipdam_limit *each = &policy->limits[SIPDAM_TIER_UNKNOWN][class];
+	struct model_limit limit = model_limit(&policy->limits[tier][class]), other = model_limit(each);
+
+	if (tier != SIPDAM_TIER_TRUSTED || devices < 2 || limit.unlimited || other.unlimited ||
+	    !limit.interval || !limit.burst || !other.interval || !other.burst ||
+	    limit.interval > 1ULL << 28 || other.interval > 1ULL << 28)
+		return limit;
+	limit.interval = other.interval * limit.interval / (other.interval + limit.interval * (devices - 1));
+	if (!limit.interval)
+		limit.interval = 1;
+	limit.burst += other.burst * (devices - 1);
+	return limit;
+}
+
 /* All or none. */
 static inline bool model_charge_source(struct model *model, const struct model_packet *packet, int tier,
-				       const struct bill *bill)
+				       __u32 devices, const struct bill *bill)
 {
 	const struct sipdam_policy *policy = &model->settings->policy;
 	struct model_line *line = model_line(model, packet, policy->source_prefix, false);
 
+	struct model_limit known = model_source_limit(policy, tier, bill->looked_class, devices);
+
 	/* Left open: a source that cannot pay what is known of a segment is refused before it is looked
 	 * through. */
-	if (!model_charge_line(model, line, &policy->limits[tier][bill->looked_class],
-			       (__u8)bill->looked_class, bill->looked_tokens, false))
+	if (!model_charge_line(model, line, &known, (__u8)bill->looked_class, bill->looked_tokens, false))
 		return false;
 	for (int take = 0; take < 2; take++) {
 		for (__u8 class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
-			const struct sipdam_limit *limit = &policy->limits[tier][class];
+			struct model_limit limit = model_source_limit(policy, tier, class, devices);
 
 			/* Left open: more messages of a class than two bursts in one segment never pass. */
-			if (class <= SIPDAM_CLASS_RESPONSE && !limit->unlimited &&
-			    bill->tokens[class] > 2 * (__u64)limit->burst)
+			if (class <= SIPDAM_CLASS_RESPONSE && !limit.unlimited &&
+			    bill->tokens[class] > 2 * limit.burst)
 				return false;
-			if (!model_charge_line(model, line, limit, class, bill->tokens[class], take))
+			if (!model_charge_line(model, line, &limit, class, bill->tokens[class], take))
 				return false;
 		}
 	}
@@ -904,11 +946,12 @@ static inline bool model_charge_network(struct model *model, const struct model_
 	};
 	const struct sipdam_policy *policy = &model->settings->policy;
 	struct model_line *line = model_line(model, packet, policy->network_prefix, true);
+	struct model_limit limit = model_limit(&policy->network);
 	__u64 tokens = 0;
 
 	for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++)
 		tokens += charged[class] ? bill->tokens[class] : 0;
-	return model_charge_line(model, line, &policy->network, 1, tokens, true);
+	return model_charge_line(model, line, &limit, 1, tokens, true);
 }
 
 /* All or none. */
@@ -916,9 +959,9 @@ static inline bool model_charge_pools(struct model *model, const struct bill *bi
 {
 	for (int take = 0; take < 2; take++) {
 		for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
-			const struct sipdam_limit *limit = &model->settings->policy.pool[class];
+			struct model_limit limit = model_limit(&model->settings->policy.pool[class]);
 			__u64 *full_at = &model->pool_full_at[class], after;
-			bool conforms = model_conforms(limit, model_tick(model), *full_at,
+			bool conforms = model_conforms(&limit, model_tick(model), *full_at,
 						       bill->tokens[class], &after);
 
 			if (take || !conforms)
@@ -930,16 +973,83 @@ static inline bool model_charge_pools(struct model *model, const struct bill *bi
 	return true;
 }
 
+/* What is known of a source, in force or not; with make, a place for it. */
+static inline struct model_known *model_known(struct model *model, const struct model_packet *packet, bool make)
+{
+	const __u32 *prefix = model->settings->policy.source_prefix;
+	struct model_known wanted = {.family = (__u8)packet->family, .prefix = prefix[packet->family]};
+
+	model_key(packet, prefix, wanted.key);
+	for (size_t i = 0; i < model->knowns; i++) {
+		struct model_known *known = &model->known[i];
+
+		if (known->family == wanted.family && known->prefix == wanted.prefix &&
+		    !memcmp(known->key, wanted.key, 16))
+			return known;
+	}
+	if (!make)
+		return NULL;
+	if (model->knowns == model->known_room) {
+		model->known_room = model->known_room * 2 + 64;
+		model->known = realloc(model->known, model->known_room * sizeof(wanted));
+	}
+	model->known[model->knowns] = wanted;
+	return &model->known[model->knowns++];
+}
+
+/* Allowed before anything; else what the server knows of it, while that lasts. */
+static inline int model_tier(struct model *model, const struct model_packet *packet, __u32 *devices)
+{
+	struct model_known *known = model_known(model, packet, false);
+
+	*devices = 1;
+	if (model_listed(model, SIPDAM_LIST_ALLOW, packet->source))
+		return SIPDAM_TIER_ALLOWED;
+	if (!known || model->now >= known->end)
+		return SIPDAM_TIER_UNKNOWN;
+	*devices = known->devices;
+	return known->trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
+}
+
+/* From now on trusted or a peer, with so many devices; one that was trusted stays so. */
+static inline void model_know(struct model *model, int family, const __u8 source[16], bool trusted,
+			      __u32 devices, __u64 lasting)
+{
+	struct model_packet packet = {.family = family};
+	struct model_known *known;
+
+	memcpy(packet.source, source, 16);
+	known = model_known(model, &packet, true);
+	known->trusted = trusted || (model->now < known->end && known->trusted);
+	known->devices = devices;
+	known->end = (model->now + lasting + MODEL_BAN_UNIT - 1) / MODEL_BAN_UNIT * MODEL_BAN_UNIT;
+}
+
+/* Is all that a packet carries of the classes that a peer has limits of its own for? */
+static inline bool model_in_progress(const struct message *message, const struct bill *bill)
+{
+	for (int class = 1; class <= SIPDAM_CLASS_RESPONSE; class ++) {
+		if (bill->tokens[class] && class != SIPDAM_CLASS_DIALOG && class != SIPDAM_CLASS_RESPONSE)
+			return false;
+	}
+	return message->class == SIPDAM_CLASS_DIALOG || message->class == SIPDAM_CLASS_RESPONSE;
+}
+
 /* Steps 6 to 8. */
 static inline int model_charge(struct model *model, const struct model_packet *packet,
-			       const struct bill *bill)
+			       const struct message *message, const struct bill *bill)
 {
-	bool allowed = model_listed(model, SIPDAM_LIST_ALLOW, packet->source);
+	__u32 devices;
+	int tier = model_tier(model, packet, &devices);
 
-	if (!model_charge_source(model, packet, allowed ? SIPDAM_TIER_ALLOWED : SIPDAM_TIER_UNKNOWN, bill))
+	if (!model_charge_source(model, packet, tier, devices, bill))
 		return SIPDAM_REASON_SOURCE_RATE;
-	if (allowed)
+	if (tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
+	if (tier == SIPDAM_TIER_TRUSTED)
+		return SIPDAM_REASON_TRUSTED;
+	if (tier == SIPDAM_TIER_PEER && model_in_progress(message, bill))
+		return SIPDAM_REASON_PEER;
 	if (!model_charge_network(model, packet, bill))
 		return SIPDAM_REASON_NETWORK_RATE;
 	if (!model_charge_pools(model, bill))
@@ -1052,16 +1162,17 @@ static inline void model_strike(struct model *model, const struct model_packet *
 	model_ban_by_drops(model, packet);
 }
 
-/* Not for what others send, not of listed ones, and not from an address that no host has. */
-static inline bool model_is_strike(const struct model *model, const struct model_packet *packet, int reason)
+/* Not for what others send, not of listed or known ones, and not from an address that no host has. */
+static inline bool model_is_strike(struct model *model, const struct model_packet *packet, int reason)
 {
 	const struct sipdam_policy *policy = &model->settings->policy;
 	bool mapped = packet->family == SIPDAM_FAMILY_IPV6 && model_is_ipv4(packet->source);
 	bool own_fault = reason == SIPDAM_REASON_SOURCE_RATE || reason == SIPDAM_REASON_FRAGMENT ||
 			 reason == SIPDAM_REASON_MALFORMED;
+	__u32 devices;
 
 	return policy->ban_enabled && policy->ban_drops && own_fault && packet->addressed && !mapped &&
-	       !model_listed(model, SIPDAM_LIST_ALLOW, packet->source) &&
+	       model_tier(model, packet, &devices) == SIPDAM_TIER_UNKNOWN &&
 	       !model_listed(model, SIPDAM_LIST_DENY, packet->source);
 }
 
@@ -1153,7 +1264,7 @@ static inline int model_judge(struct model *model, const struct model_packet *pa
 		return inherited;
 	if (message->missing)
 		return SIPDAM_REASON_TRUNCATED;
-	reason = model_charge(model, packet, &bill);
+	reason = model_charge(model, packet, message, &bill);
 	if (reason == SIPDAM_REASON_SOURCE_RATE && message->class == SIPDAM_CLASS_FRAGMENT)
 		return SIPDAM_REASON_FRAGMENT;
 	return reason;
@@ -1209,7 +1320,7 @@ static inline struct answer model_run(struct model *model, struct span frame)
 
 static inline void model_clear(struct model *model)
 {
-	model->lines = model->datagrams = model->bans = 0;
+	model->lines = model->datagrams = model->bans = model->knowns = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 }
 
@@ -1218,6 +1329,7 @@ static inline void model_free(struct model *model)
 	free(model->line);
 	free(model->datagram);
 	free(model->ban);
+	free(model->known);
 	memset(model, 0, sizeof(*model));
 }
 

@@ -114,6 +114,7 @@ static void count_answer(struct meeting *meeting, const struct answer *answer)
 	bool method_class = answer->class && answer->class <= SIPDAM_CLASS_RESPONSE;
 	bool bucket =
 		answer->reason == SIPDAM_REASON_WITHIN_LIMITS || answer->reason == SIPDAM_REASON_ALLOWED ||
+		answer->reason == SIPDAM_REASON_TRUSTED || answer->reason == SIPDAM_REASON_PEER ||
 		(answer->reason >= SIPDAM_REASON_SOURCE_RATE && answer->reason <= SIPDAM_REASON_POOL_RATE);
 
 	meeting->packets++;
@@ -146,6 +147,40 @@ static void ban_by_hand(struct meeting *meeting, const struct generated *packet)
 	}
 }
 
+/*
+ * What makes a source known, to both. How many devices a sketch of their ports tells apart is the tool's to say;
+ * what follows from it is compared.
+ */
+static void make_known(struct meeting *meeting, const struct generated *packet)
+{
+	struct known *known = &meeting->lab->known;
+	struct known_grant grant = {.trusted = packet->trusted,
+				    .cause = SIPDAM_KNOWN_MANUAL,
+				    .lasting = packet->lasting,
+				    .ttl = meeting->model.settings->policy.trust_ttl};
+	struct sipdam_prefix given;
+	struct known_entries entries;
+	bool exact;
+
+	if (!packet->known[0])
+		return;
+	assert_int_equal(address_parse_prefix(packet->known, &given), 0);
+	grant.source = bans_source(&meeting->model.settings->policy, &given, &exact);
+	for (int device = 0; device < packet->devices; device++) {
+		grant.port = (__u16)(1024 + device);
+		assert_int_equal(known_add(known, &grant, packet->now), 0);
+	}
+	assert_int_equal(known_list(known, &meeting->model.settings->policy, packet->now, &entries), 0);
+	meeting->model.now = packet->now;
+	for (size_t i = 0; i < entries.count; i++)
+		if (!memcmp(&entries.entry[i].source, &grant.source, sizeof(grant.source)))
+			model_know(&meeting->model,
+				   address_is_ipv4(given.address) ? SIPDAM_FAMILY_IPV4 : SIPDAM_FAMILY_IPV6,
+				   given.address, packet->trusted, entries.entry[i].record.devices,
+				   packet->lasting);
+	known_entries_free(&entries);
+}
+
 /* Runs a selection from empty tables on, to the first difference. */
 static struct difference run_selection(struct meeting *meeting, const struct selection *selection, bool count)
 {
@@ -158,6 +193,7 @@ static struct difference run_selection(struct meeting *meeting, const struct sel
 
 		use_policy(meeting, selection->index[place] >= meeting->trace.second_from);
 		ban_by_hand(meeting, packet);
+		make_known(meeting, packet);
 		difference.place = place;
 		difference.program = ask_program(meeting->lab, packet);
 		difference.model = ask_model(&meeting->model, packet);
@@ -277,6 +313,11 @@ static void write_files(const struct meeting *meeting, const struct selection *s
 			print_error("before packet %d %s is banned for %llu ns (0: pardoned): a replay alone "
 				    "cannot show it\n",
 				    i + 1, packet->by_hand, packet->ban);
+		if (packet->known[0])
+			print_error("before packet %d %s is %s for %llu ns with %d devices: a replay alone cannot "
+				    "show it\n",
+				    i + 1, packet->known, packet->trusted ? "trusted" : "a peer",
+				    packet->lasting, packet->devices);
 	}
 }
 
@@ -428,7 +469,7 @@ static void enough_of_everything(void **state)
 		SIPDAM_REASON_NOT_SIP,     SIPDAM_REASON_ALLOWED,      SIPDAM_REASON_WITHIN_LIMITS,
 		SIPDAM_REASON_DENIED,      SIPDAM_REASON_MALFORMED,    SIPDAM_REASON_FRAGMENT,
 		SIPDAM_REASON_SOURCE_RATE, SIPDAM_REASON_NETWORK_RATE, SIPDAM_REASON_POOL_RATE,
-		SIPDAM_REASON_BANNED,
+		SIPDAM_REASON_BANNED,      SIPDAM_REASON_TRUSTED,
 	};
 	struct meeting *meeting = *state;
 

@@ -534,6 +534,17 @@ static void test_a_ban(void **state)
 	assert_int_equal(lab->failures, 0);
 }
 
+static void test_a_known_source(void **state)
+{
+	static const struct recipe invite = {.payload = INVITE_TEXT}, ack = {.payload = ACK_TEXT};
+	struct lab *lab = *state;
+
+	assert_int_equal(lab_know(lab, SOURCE, false, 0, SECOND), 0);
+	lab_send(lab, "a peer", &ack, (struct expect)PASSES(PEER, DIALOG, ACK));
+	assert_int_equal(lab_know(lab, SOURCE, true, 0, SECOND), 0);
+	lab_send(lab, "trusted", &invite, (struct expect)PASSES(TRUSTED, INVITE, INVITE));
+}
+
 /* A packet counts for the interface it came by and for no other. */
 static void test_counters_by_interface(void **state)
 {
@@ -552,8 +563,6 @@ static void test_counters_by_interface(void **state)
 static bool reason_is_absent(int reason)
 {
 	switch (reason) {
-	case SIPDAM_REASON_TRUSTED:
-	case SIPDAM_REASON_PEER:
 	case SIPDAM_REASON_EGRESS:
 	case SIPDAM_REASON_UNVERIFIED:
 	case SIPDAM_REASON_TLS_VERSION:
@@ -595,6 +604,7 @@ int main(void)
 		lab_test(test_nothing_is_dropped_from_the_deadline_on),
 		lab_test(test_what_a_capture_hides),
 		lab_test(test_a_ban),
+		lab_test(test_a_known_source),
 		lab_test(test_counters_by_interface),
 		lab_test(test_every_reason_had_a_row),
 	};

@@ -3,7 +3,7 @@
  * Bans, compiled natively: the arithmetic that packets go by (bpf/ban.h), and the tool's way with the same
  * tables (user/bans.c), which must leave what the first understands.
  */
-// uses: user/bans.c user/address.c user/problem.c
+// uses: user/bans.c user/table.c user/address.c user/problem.c
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

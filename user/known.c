@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See known.h. The shape of the tables is include/sipdam/state.h's, where a source is looked for hash.h's. */
+#include "known.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+
+#include "book.h"
+#include "cleanup.h"
+#include "pins.h"
+#include "sipdam/hash.h"
+#include "table.h"
+
+#define PLACES        ((size_t)SIPDAM_KNOWN_LINES * SIPDAM_WAYS)
+#define LINES_BYTES   (SIPDAM_KNOWN_LINES * sizeof(struct sipdam_line))
+#define RECORDS_BYTES (PLACES * sizeof(struct sipdam_known))
+
+/* A place is taken for so long, then written, then given its end: a command that dies in between leaves one
+ * that soon ends. */
+#define CLAIM_NANOSECONDS 1000000000ULL
+
+/* Packets may take a place while a command looks at its line. */
+#define ATTEMPTS 16
+
+const char *known_cause_name(int cause)
+{
+	switch (cause) {
+#define X(name, number, label)                                                                               \
+	case number:                                                                                         \
+		return label;
+		SIPDAM_KNOWN_CAUSES(X)
+#undef X
+	}
+	return "unknown";
+}
+
+/* ---- tables ---- */
+
+int known_map(struct known *known, int lines, int records, int gate, int secrets)
+{
+	struct known opened = {.mapped = true};
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(secrets, &zero, &opened.secret))
+		return -errno;
+	opened.line = table_map(lines, LINES_BYTES);
+	opened.record = opened.line ? table_map(records, RECORDS_BYTES) : NULL;
+	opened.gate = opened.record ? table_map(gate, sizeof(*opened.gate)) : NULL;
+	if (!opened.gate) {
+		int error = -errno;
+
+		known_close(&opened);
+		return error;
+	}
+	*known = opened;
+	return 0;
+}
+
+/* With nobody known the gate alone, and nothing of the rest is asked for. */
+static int copy_tables(struct known *known, int lines, int records, int gate)
+{
+	struct known copied = {.gate = table_copy(gate, 1, sizeof(*copied.gate))};
+	bool any = copied.gate && copied.gate->latest > book_now(), failed = !copied.gate;
+
+	if (any)
+		failed = !(copied.line = table_copy(lines, SIPDAM_KNOWN_LINES, sizeof(*copied.line)));
+	if (any && !failed && records >= 0)
+		failed = !(copied.record = table_copy(records, PLACES, sizeof(*copied.record)));
+	if (failed) {
+		int error = -errno;
+
+		known_close(&copied);
+		return error;
+	}
+	*known = copied;
+	return 0;
+}
+
+static int problem_of_tables(int error, struct problem *problem)
+{
+	return problem_set(problem, error, "reading the trusted sources of the running filter: %s",
+			   strerror(-error));
+}
+
+int known_open(struct known *known, struct problem *problem)
+{
+	_cleanup_close_ int lines = pins_open("known", false, problem);
+	_cleanup_close_ int records = lines < 0 ? -1 : pins_open("known_records", false, problem);
+	_cleanup_close_ int gate = records < 0 ? -1 : pins_open("known_gate", false, problem);
+	_cleanup_close_ int secrets = gate < 0 ? -1 : pins_open("secrets", true, problem);
+	int error;
+
+	if (secrets < 0)
+		return lines < 0 ? lines : records < 0 ? records : gate < 0 ? gate : secrets;
+	error = known_map(known, lines, records, gate, secrets);
+	return error ? problem_of_tables(error, problem) : 0;
+}
+
+int known_read(struct known *known, bool records, struct problem *problem)
+{
+	_cleanup_close_ int lines = pins_open("known", true, problem);
+	_cleanup_close_ int gate = lines < 0 ? -1 : pins_open("known_gate", true, problem);
+	_cleanup_close_ int more = gate < 0 || !records ? -1 : pins_open("known_records", true, problem);
+	int error;
+
+	if (gate < 0 || (records && more < 0))
+		return lines < 0 ? lines : gate < 0 ? gate : more;
+	error = copy_tables(known, lines, more, gate);
+	return error ? problem_of_tables(error, problem) : 0;
+}
+
+void known_close(struct known *known)
+{
+	if (!known->mapped) {
+		free(known->line);
+		free(known->record);
+		free(known->gate);
+	} else {
+		if (known->line)
+			munmap(known->line, LINES_BYTES);
+		if (known->record)
+			munmap(known->record, RECORDS_BYTES);
+		if (known->gate)
+			munmap(known->gate, sizeof(*known->gate));
+	}
+	memset(known, 0, sizeof(*known));
+}
+
+/* ---- places ---- */
+
+/* Where a source is or may go. */
+struct place {
+	__u64 *word;
+	__u64 before; /* as read */
+	struct sipdam_known *record;
+	bool own;
+};
+
+static struct sipdam_known named(const struct sipdam_prefix *source)
+{
+	struct sipdam_known record = {.bits = (__u8)source->bits};
+
+	memcpy(&record.high, source->address, 8);
+	memcpy(&record.low, source->address + 8, 8);
+	return record;
+}
+
+static struct sipdam_prefix source_of(const struct sipdam_known *record)
+{
+	struct sipdam_prefix source = {.bits = record->bits};
+
+	memcpy(source.address, &record->high, 8);
+	memcpy(source.address + 8, &record->low, 8);
+	return source;
+}
+
+static __u64 word_of(__u64 hash, bool trusted, __u64 end)
+{
+	return hash >> SIPDAM_KNOWN_TAG_SHIFT << SIPDAM_KNOWN_TAG_SHIFT | (trusted ? SIPDAM_KNOWN_KIND : 0) |
+	       end >> SIPDAM_BAN_UNIT_SHIFT;
+}
+
+static bool is_of(__u64 word, const struct sipdam_known *record, __u64 hash, const struct sipdam_known *name)
+{
+	return word && word >> SIPDAM_KNOWN_TAG_SHIFT == hash >> SIPDAM_KNOWN_TAG_SHIFT &&
+	       record->high == name->high && record->low == name->low && record->bits == name->bits;
+}
+
+static bool is_trusted(__u64 word)
+{
+	return word & SIPDAM_KNOWN_KIND;
+}
+
+/* What gives its place up before what: one that has ended, the longest first; then a peer; then nobody. */
+static bool goes_before(__u64 word, __u64 other, __u64 now)
+{
+	bool holds = table_end(word) > now, other_holds = table_end(other) > now;
+
+	if (holds && other_holds && is_trusted(word) != is_trusted(other))
+		return is_trusted(other);
+	return table_end(word) < table_end(other);
+}
+
+static struct place find_place(const struct known *known, __u64 hash, const struct sipdam_known *name,
+			       __u64 now)
+{
+	size_t line = hash & (SIPDAM_KNOWN_LINES - 1);
+	struct place first = {};
+
+	for (size_t way = 0; way < SIPDAM_WAYS; way++) {
+		struct place place = {.word = &known->line[line].word[way],
+				      .record = &known->record[line * SIPDAM_WAYS + way]};
+
+		place.before = table_word(place.word);
+		place.own = is_of(place.before, place.record, hash, name);
+		if (place.own)
+			return place;
+		if (!first.word || goes_before(place.before, first.before, now))
+			first = place;
+	}
+	return first;
+}
+
+static int peers_of_line(const struct known *known, __u64 hash, __u64 now)
+{
+	const struct sipdam_line *line = &known->line[hash & (SIPDAM_KNOWN_LINES - 1)];
+	int peers = 0;
+
+	for (int way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = table_word(&line->word[way]);
+
+		peers += table_end(word) > now && !is_trusted(word);
+	}
+	return peers;
+}
+
+/* May a source that is not known yet take this place? */
+static bool may_take(const struct known *known, const struct place *place, __u64 hash, bool trusted, __u64 now)
+{
+	if (!trusted && peers_of_line(known, hash, now) >= SIPDAM_KNOWN_PEERS_MAX)
+		return false;
+	return table_end(place->before) <= now || (trusted && !is_trusted(place->before));
+}
+
+/* ---- adding ---- */
+
+/* Which bit stands for a port: any hash will do that spreads neighbours. */
+static __u64 port_bit(__u16 port)
+{
+	return 1ULL << (port * 0x9e3779b1U >> 26);
+}
+
+/* What was seen lately is what was seen in the time before after half of trust.ttl, and then forgotten. */
+static void see_port(struct sipdam_known *record, __u16 port, __u64 ttl, __u64 now)
+{
+	__u64 age = now - record->turned;
+	int devices;
+
+	if (age >= ttl / 2) {
+		record->ports[1] = age >= ttl ? 0 : record->ports[0];
+		record->ports[0] = 0;
+		record->turned = now;
+	}
+	if (port)
+		record->ports[0] |= port_bit(port);
+	devices = __builtin_popcountll(record->ports[0] | record->ports[1]);
+	record->devices = (__u8)(devices ? devices : 1);
+}
+
+static struct sipdam_known next_record(const struct place *place, const struct known_grant *grant, __u64 hash,
+				       __u64 now)
+{
+	bool holds = place->own && table_end(place->before) > now;
+	struct sipdam_known record = holds ? *place->record : named(&grant->source);
+
+	if (!holds)
+		record.since = record.turned = now;
+	record.tag = (__u16)(hash >> SIPDAM_KNOWN_TAG_SHIFT);
+	record.cause = (__u8)grant->cause;
+	see_port(&record, grant->port, grant->ttl, now);
+	return record;
+}
+
+/* 0, -EAGAIN where a packet changed the word in between. */
+static int take_place(const struct place *place, const struct sipdam_known *record, __u64 hash, bool trusted,
+		      __u64 now, __u64 end)
+{
+	__u64 claimed = word_of(hash, false, now + CLAIM_NANOSECONDS);
+	__u64 word = word_of(hash, trusted, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT) - 1);
+
+	if (place->own) {
+		*place->record = *record;
+		return table_exchange(place->word, place->before, word) ? 0 : -EAGAIN;
+	}
+	if (!table_exchange(place->word, place->before, claimed))
+		return -EAGAIN;
+	*place->record = *record;
+	return table_exchange(place->word, claimed, word) ? 0 : -EAGAIN;
+}
+
+int known_add(struct known *known, const struct known_grant *grant, __u64 now)
+{
+	struct sipdam_known name = named(&grant->source);
+	__u64 hash = sipdam_hash(&known->secret, name.high, name.low), end = now + grant->lasting;
+
+	table_open_gate(known->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		struct place place = find_place(known, hash, &name, now);
+		struct sipdam_known record = next_record(&place, grant, hash, now);
+		bool holds = place.own && table_end(place.before) > now;
+
+		if (!place.own && !may_take(known, &place, hash, grant->trusted, now))
+			return -ENOSPC;
+		if (!take_place(&place, &record, hash, grant->trusted || (holds && is_trusted(place.before)),
+				now, end))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+int known_remove(struct known *known, const struct sipdam_prefix *source, __u64 now)
+{
+	struct sipdam_known name = named(source);
+	__u64 hash = sipdam_hash(&known->secret, name.high, name.low);
+	bool held = false;
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		struct place place = find_place(known, hash, &name, now);
+
+		if (!place.own)
+			break;
+		held |= table_end(place.before) > now;
+		table_exchange(place.word, place.before, 0);
+	}
+	return held ? 0 : -ENOENT;
+}
+
+bool known_hold(const struct known *known, const struct sipdam_prefix *source, __u64 now)
+{
+	struct sipdam_known name = named(source);
+	struct place place =
+		find_place(known, sipdam_hash(&known->secret, name.high, name.low), &name, now);
+
+	return place.own && table_end(place.before) > now;
+}
+
+/* ---- all of them ---- */
+
+static bool is_of_policy(const struct sipdam_known *record, const struct sipdam_policy *policy)
+{
+	struct sipdam_prefix source = source_of(record);
+
+	return record->bits == table_source_bits(policy, source.address);
+}
+
+static __u64 *word_at(const struct known *known, size_t place)
+{
+	return &known->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS];
+}
+
+/* What holds of one place; a place that is being written at this moment is none. */
+static bool read_place(const struct known *known, const struct sipdam_policy *policy, size_t place, __u64 now,
+		       struct known_entry *entry)
+{
+	__u64 word = table_word(word_at(known, place));
+
+	if (table_end(word) <= now)
+		return false;
+	entry->record = known->record[place];
+	entry->end = table_end(word);
+	entry->trusted = is_trusted(word);
+	entry->source = source_of(&entry->record);
+	return entry->record.tag == (__u16)(word >> SIPDAM_KNOWN_TAG_SHIFT) &&
+	       is_of_policy(&entry->record, policy);
+}
+
+/* Places that may hold somebody: none where the gate says so. */
+static size_t places(const struct known *known, __u64 now)
+{
+	return known->line && table_word(&known->gate->latest) > now ? PLACES : 0;
+}
+
+struct known_count known_count(const struct known *known, __u64 now)
+{
+	struct known_count count = {};
+
+	for (size_t place = 0; place < places(known, now); place++) {
+		__u64 word = table_word(word_at(known, place));
+
+		if (table_end(word) <= now)
+			continue;
+		count.trusted += is_trusted(word);
+		count.peers += !is_trusted(word);
+	}
+	return count;
+}
+
+void known_end_others(struct known *known, const struct sipdam_policy *policy, __u64 now)
+{
+	for (size_t place = 0; place < places(known, now); place++) {
+		__u64 before = table_word(word_at(known, place));
+		const struct sipdam_known *record = &known->record[place];
+
+		if (before && record->tag == (__u16)(before >> SIPDAM_KNOWN_TAG_SHIFT) &&
+		    !is_of_policy(record, policy))
+			table_exchange(word_at(known, place), before, 0);
+	}
+}
+
+static int compare_entries(const void *left, const void *right)
+{
+	const struct known_entry *a = left, *b = right;
+
+	return memcmp(a->source.address, b->source.address, sizeof(a->source.address));
+}
+
+int known_list(const struct known *known, const struct sipdam_policy *policy, __u64 now,
+	       struct known_entries *entries)
+{
+	struct known_entries list = {};
+	struct known_entry entry;
+	size_t room = 0;
+
+	for (size_t place = 0; place < places(known, now); place++) {
+		if (!read_place(known, policy, place, now, &entry))
+			continue;
+		if (list.count == room) {
+			struct known_entry *grown;
+
+			room = room ? 2 * room : 64;
+			grown = reallocarray(list.entry, room, sizeof(*grown));
+			if (!grown) {
+				known_entries_free(&list);
+				return -ENOMEM;
+			}
+			list.entry = grown;
+		}
+		list.entry[list.count++] = entry;
+	}
+	if (list.count)
+		qsort(list.entry, list.count, sizeof(*list.entry), compare_entries);
+	*entries = list;
+	return 0;
+}
+
+void known_entries_free(struct known_entries *entries)
+{
+	free(entries->entry);
+	memset(entries, 0, sizeof(*entries));
+}
