@@ -9,7 +9,7 @@ _sipdam_options() {
 	detach) echo "--all --help --usage" ;;
 	status | stats | get | explain | version | config-check) echo "--json --help --usage" ;;
 	top) echo "--json --number --help --usage" ;;
-	allow | deny | ban) echo "--for --json --help --usage" ;;
+	allow | deny | ban | trust) echo "--for --json --help --usage" ;;
 	reload) echo "--config --help --usage" ;;
 	config-show) echo "--config --json --help --usage" ;;
 	serve) echo "--listen --help --usage" ;;
@@ -98,7 +98,7 @@ _sipdam_list() {
 }
 
 _sipdam() {
-	local commands="attach confirm detach status stats set get reload config allow deny ban explain top serve replay version"
+	local commands="attach confirm detach status stats set get reload config allow deny ban trust explain top serve replay version"
 	local tool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} action=
 	local previous=${COMP_WORDS[COMP_CWORD - 1]} before=
 
@@ -130,6 +130,14 @@ _sipdam() {
 	config-check | replay) _sipdam_offer_files "$current" ;;
 	allow | deny) _sipdam_list "$action" "$current" ;;
 	ban) [[ $action ]] || _sipdam_offer "add del list" "$current" ;;
+	trust)
+		if [[ ! $action ]]; then
+			_sipdam_offer "add del list import" "$current"
+		elif [[ $action == import ]]; then
+			compopt -o filenames
+			mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		fi
+		;;
 	esac
 }
 

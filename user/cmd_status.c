@@ -78,7 +78,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
@@ -86,7 +86,8 @@ static json_t *status_json(const struct snapshot *snapshot)
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
 			 "lists", lists, "displaced", displaced, "bans", "enabled",
 			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
-			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED]);
+			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED], "trust", "trusted",
+			 (json_int_t)snapshot->trusted, "peers", (json_int_t)snapshot->peers);
 }
 
 static int print_json(const struct snapshot *snapshot, const struct over_limits *over)
@@ -155,6 +156,13 @@ static void print_bans(const struct snapshot *snapshot)
 		       (unsigned long long)refused);
 }
 
+static void print_trust(const struct snapshot *snapshot)
+{
+	printf("Trust       %llu source%s, %llu peer%s\n", (unsigned long long)snapshot->trusted,
+	       snapshot->trusted == 1 ? "" : "s", (unsigned long long)snapshot->peers,
+	       snapshot->peers == 1 ? "" : "s");
+}
+
 static void print_text(const struct snapshot *snapshot, const struct over_limits *over)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
@@ -181,6 +189,7 @@ static void print_text(const struct snapshot *snapshot, const struct over_limits
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES] ? "" : "all",
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES]);
 	print_bans(snapshot);
+	print_trust(snapshot);
 	print_tables(snapshot);
 	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])

@@ -18,6 +18,7 @@
 
 #include "bans.h"
 #include "cleanup.h"
+#include "known.h"
 #include "lists.h"
 #include "pins.h"
 
@@ -177,10 +178,11 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return 0;
 }
 
-/* Bans are of sources: where another length of prefix is one, those of before are of nobody. */
-static int end_foreign_bans(const struct sipdam_policy *before, const struct sipdam_policy *policy,
+/* Bans and trust are of sources: where another length of prefix is one, those of before are of nobody. */
+static int end_foreign_sources(const struct sipdam_policy *before, const struct sipdam_policy *policy,
 			    struct problem *problem)
 {
+	struct known known;
 	struct bans bans;
 	int error;
 
@@ -191,6 +193,11 @@ static int end_foreign_bans(const struct sipdam_policy *before, const struct sip
 		return error;
 	bans_end_others(&bans, policy, book_now());
 	bans_close(&bans);
+	error = known_open(&known, problem);
+	if (error)
+		return error;
+	known_end_others(&known, policy, book_now());
+	known_close(&known);
 	return 0;
 }
 
@@ -227,7 +234,7 @@ static int commit(const struct sipdam_policy *policy, const struct book_change *
 		error = write_slot(slot ^ 1, &commit.after, problem);
 	give_back(&commit, error ? &commit.before : &commit.after);
 	end_commit(&commit);
-	return error ? error : end_foreign_bans(&commit.before, &commit.after, problem);
+	return error ? error : end_foreign_sources(&commit.before, &commit.after, problem);
 }
 
 int live_commit(const struct settings *settings, struct problem *problem)

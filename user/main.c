@@ -25,6 +25,7 @@ static const struct command {
 	{"allow", cmd_allow, "list of sources that are always let in"},
 	{"deny", cmd_deny, "list of sources that are always dropped"},
 	{"ban", cmd_ban, "sources that are dropped for a time"},
+	{"trust", cmd_trust, "sources that floods of others do not stop"},
 	{"explain", cmd_explain, "would a packet from an address pass now, and why"},
 	{"top", cmd_top, "the loudest sources whose packets are dropped"},
 	{"serve", cmd_serve, "daemon: metrics for Prometheus"},

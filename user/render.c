@@ -477,6 +477,10 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 	       "Sources over their limits whose record another took: status may not name them all.");
 	fprintf(out, "sipdam_over_limit_displaced_total %" PRIu64 "\n",
 		(uint64_t)snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED]);
+	metric(out, "sipdam_trusted_sources", "gauge", "Sources that are trusted now.");
+	fprintf(out, "sipdam_trusted_sources %" PRIu64 "\n", (uint64_t)snapshot->trusted);
+	metric(out, "sipdam_peer_sources", "gauge", "Sources that the server itself talks to now.");
+	fprintf(out, "sipdam_peer_sources %" PRIu64 "\n", (uint64_t)snapshot->peers);
 	metric(out, "sipdam_source_table_lines", "gauge", "Size of the table of sources.");
 	fprintf(out, "sipdam_source_table_lines %" PRIu64 "\n", (uint64_t)snapshot->meta.sources);
 }

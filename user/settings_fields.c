@@ -109,7 +109,7 @@ static const struct field fields[] = {
 	       "How long verification goes on after the last exhausted pool."),
 	BOOLEAN("trust.learn", trust_learn, "Whether sources that complete a registration become trusted."),
 	NUMBER("trust.ttl", FIELD_DURATION, trust_ttl, SECOND, 365 * DAY,
-	       "How long a source stays trusted after its last registration."),
+	       "How long a source stays trusted where no other time is given."),
 	BOOLEAN("ban.enabled", ban_enabled, "Whether bans are in force; false lets everybody in who is banned."),
 	NUMBER("ban.drops", FIELD_COUNT, ban_drops, 0, UINT32_MAX,
 	       "Drops within ban.within that ban a source; 0: off, since UDP sources can be forged."),

@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "filter.h"
 #include "interface.h"
+#include "known.h"
 #include "live.h"
 #include "pins.h"
 #include "slots.h"
@@ -166,6 +167,21 @@ static int read_bans(struct snapshot *snapshot, struct problem *problem)
 	return 0;
 }
 
+static int read_known(struct snapshot *snapshot, struct problem *problem)
+{
+	struct known known;
+	struct known_count count;
+	int error = known_read(&known, false, problem);
+
+	if (error)
+		return error;
+	count = known_count(&known, book_now());
+	snapshot->trusted = count.trusted;
+	snapshot->peers = count.peers;
+	known_close(&known);
+	return 0;
+}
+
 int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 {
 	_cleanup_free_ struct snapshot *fresh = calloc(1, sizeof(*fresh));
@@ -187,6 +203,8 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 		error = read_pools(fresh, problem);
 	if (!error)
 		error = read_bans(fresh, problem);
+	if (!error)
+		error = read_known(fresh, problem);
 	if (!error)
 		*snapshot = *fresh;
 	return error;

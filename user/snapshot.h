@@ -30,6 +30,7 @@ struct snapshot {
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
 						  * UINT64_MAX: unlimited */
 	__u64 banned;                            /* sources banned now */
+	__u64 trusted, peers;                    /* sources known now */
 	struct sipdam_policy policy;             /* in force */
 	__u64 now;                               /* CLOCK_MONOTONIC nanoseconds of the reading */
 	struct sipdam_meta meta;

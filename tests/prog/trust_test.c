@@ -475,6 +475,24 @@ static void test_a_tag_of_another_source(void **state)
 	lab_send(lab, "this one", &invite, trusted);
 }
 
+/* Its own place has ended, and the word of another source with the same tag holds. */
+static void test_an_end_beside_the_same_tag(void **state)
+{
+	struct lab *lab = *state;
+
+	assert_int_equal(lab_know(lab, SOURCE, true, 0, SECOND), 0);
+	trust(lab, SOURCE_BESIDE);
+	for (size_t line = 0; line < SIPDAM_KNOWN_LINES; line++) {
+		__u64 *word = lab->known.line[line].word;
+
+		if (word[0])
+			word[1] = word[0] + MINUTE / UNIT;
+	}
+	lab_send(lab, "before", &invite, trusted);
+	lab->now += SECOND + UNIT;
+	lab_send(lab, "after", &invite, passes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -499,6 +517,7 @@ int main(void)
 		lab_test(test_peers_have_half_a_line),
 		lab_test(test_a_peer_gives_way),
 		lab_test(test_a_tag_of_another_source),
+		lab_test(test_an_end_beside_the_same_tag),
 	};
 
 	return cmocka_run_group_tests(tests, lab_open, lab_close);

@@ -85,6 +85,8 @@ static struct snapshot *make_snapshot(void)
 	snapshot->table_events[SIPDAM_TABLE_CONTENDED] = 14;
 	snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED] = 15;
 	snapshot->banned = 16;
+	snapshot->trusted = 17;
+	snapshot->peers = 18;
 	snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED] = 17;
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		snapshot->pool_level[class] = UINT64_MAX;
@@ -472,7 +474,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 18);
+	assert_int_equal(described, 20);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -532,6 +534,8 @@ static void metrics_read_exactly(void **state)
 		"sipdam_table_contended_total 14",
 		"sipdam_bans_refused_total 15",
 		"sipdam_banned_sources 16",
+		"sipdam_trusted_sources 17",
+		"sipdam_peer_sources 18",
 		"sipdam_over_limit_displaced_total 17",
 		"sipdam_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
 		"sipdam_interface_attached{interface=\"eth1.100\",mode=\"none\"} 0",
