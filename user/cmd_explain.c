@@ -18,6 +18,7 @@
 #include "command.h"
 #include "explain.h"
 #include "lists.h"
+#include "known.h"
 #include "live.h"
 #include "origin.h"
 #include "pins.h"
@@ -105,6 +106,32 @@ static int read_ban(struct account *account, struct problem *problem)
 	return error;
 }
 
+static int read_known(struct account *account, struct problem *problem)
+{
+	struct known_entries entries = {};
+	struct sipdam_prefix source;
+	struct known known = {};
+	bool exact;
+	int error = known_read(&known, true, problem);
+
+	if (error)
+		return error;
+	source = bans_source(&account->policy, &account->question.address, &exact);
+	error = known_list(&known, &account->policy, account->question.now, &entries);
+	for (size_t i = 0; !error && i < entries.count; i++) {
+		const struct known_entry *entry = &entries.entry[i];
+
+		if (memcmp(&entry->source, &source, sizeof(source)))
+			continue;
+		account->question.trusted = entry->trusted;
+		account->question.peer = !entry->trusted;
+		account->question.devices = entry->record.devices;
+	}
+	known_entries_free(&entries);
+	known_close(&known);
+	return error;
+}
+
 /* Without the right to read the keys of the tables, what else there is. */
 static int read_buckets(struct account *account, struct problem *problem)
 {
@@ -155,6 +182,8 @@ static int gather(struct account *account, struct problem *problem)
 	if (!error)
 		error = read_ban(account, problem);
 	if (!error)
+		error = read_known(account, problem);
+	if (!error)
 		error = read_buckets(account, problem);
 	return error;
 }
@@ -185,6 +214,10 @@ static const char *tier_reason(const struct account *account)
 						: "in the allow list";
 	case EXPLAIN_DENIED:
 		return "in the deny list";
+	case EXPLAIN_TRUSTED:
+		return "in no list, not banned, trusted";
+	case EXPLAIN_PEER:
+		return "in no list, not banned, a host that the server itself talks to";
 	case EXPLAIN_BANNED:
 		return "in no list, and its ban is in force";
 	default:
@@ -472,7 +505,7 @@ static void print_buckets(const struct account *account)
 
 	printf("\n%-26s %9s %9s %9s  %s\n", "Its buckets", "left", "burst", "a second", "next");
 	print_classes(explanation->bucket);
-	if (explanation->tier == EXPLAIN_ALLOWED)
+	if (explanation->tier == EXPLAIN_ALLOWED || explanation->tier == EXPLAIN_TRUSTED)
 		return;
 	address_format_prefix(&explanation->network, network);
 	printf("\nIts network's bucket\n");

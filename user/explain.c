@@ -27,6 +27,8 @@ const char *explain_tier_name(enum explain_tier tier)
 		[EXPLAIN_DENIED] = "denied",
 		[EXPLAIN_BANNED] = "banned",
 		[EXPLAIN_UNKNOWN] = "unknown",
+		[EXPLAIN_PEER] = "peer",
+		[EXPLAIN_TRUSTED] = "trusted",
 		[EXPLAIN_ALLOWED] = "allowed",
 	};
 
@@ -121,9 +123,20 @@ static struct explain_bucket line_bucket(const struct sipdam_line *line, __u64 h
 	return bucket_of(limit, slot_debt(&slot, tag), question->now);
 }
 
-static const struct sipdam_limit *limits_of(const struct explain_question *question)
+/* The limit of a class in the tier of the source, grown as the program grows it. */
+static struct sipdam_limit limit_of(const struct explain_question *question, int class)
 {
-	return question->policy->limits[question->allowed ? SIPDAM_TIER_ALLOWED : SIPDAM_TIER_UNKNOWN];
+	const struct sipdam_policy *policy = question->policy;
+	struct sipdam_limit limit = policy->limits[SIPDAM_TIER_UNKNOWN][class];
+
+	if (question->allowed)
+		limit = policy->limits[SIPDAM_TIER_ALLOWED][class];
+	else if (question->trusted && question->devices > 1)
+		limit_grow(&limit, &policy->limits[SIPDAM_TIER_TRUSTED][class],
+			   &policy->limits[SIPDAM_TIER_UNKNOWN][class], question->devices);
+	else if (question->trusted || question->peer)
+		limit = policy->limits[question->trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER][class];
+	return limit;
 }
 
 static int read_source(const struct explain_question *question, int map, const struct sipdam_secret *secret,
@@ -133,9 +146,11 @@ static int read_source(const struct explain_question *question, int map, const s
 	struct sipdam_line line;
 	int error = read_line(map, hash, &line);
 
-	for (__u32 class = 0; !error && class < SIPDAM_CLASSES_MAX; class ++)
-		explanation->bucket[class] =
-			line_bucket(&line, hash, class, &limits_of(question)[class], question);
+	for (__u32 class = 0; !error && class < SIPDAM_CLASSES_MAX; class ++) {
+		struct sipdam_limit limit = limit_of(question, (int)class);
+
+		explanation->bucket[class] = line_bucket(&line, hash, class, &limit, question);
+	}
 	return error;
 }
 
@@ -175,13 +190,19 @@ static enum explain_tier tier_of(const struct explain_question *question)
 		return EXPLAIN_ALLOWED;
 	if (question->denied)
 		return EXPLAIN_DENIED;
-	return question->banned && question->policy->ban_enabled ? EXPLAIN_BANNED : EXPLAIN_UNKNOWN;
+	if (question->banned && question->policy->ban_enabled)
+		return EXPLAIN_BANNED;
+	if (question->trusted)
+		return EXPLAIN_TRUSTED;
+	return question->peer ? EXPLAIN_PEER : EXPLAIN_UNKNOWN;
 }
 
 static void know_nothing(const struct explain_question *question, struct explanation *explanation)
 {
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
-		explanation->bucket[class] = unknown_bucket(&limits_of(question)[class]);
+		struct sipdam_limit limit = limit_of(question, class);
+
+		explanation->bucket[class] = unknown_bucket(&limit);
 		explanation->pool[class] = unknown_bucket(&question->policy->pool[class]);
 	}
 	explanation->network_bucket = unknown_bucket(&question->policy->network);
@@ -249,6 +270,11 @@ int explain_reason(const struct explanation *explanation, int class)
 		      class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT : SIPDAM_REASON_SOURCE_RATE);
 	if (!refused && explanation->tier == EXPLAIN_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
+	if (!refused && explanation->tier == EXPLAIN_TRUSTED)
+		return SIPDAM_REASON_TRUSTED;
+	if (!refused && explanation->tier == EXPLAIN_PEER &&
+	    (class == SIPDAM_CLASS_DIALOG || class == SIPDAM_CLASS_RESPONSE))
+		return SIPDAM_REASON_PEER;
 	if (!refused && explain_is_network_class(class))
 		refused = ask(&explanation->network_bucket, SIPDAM_REASON_NETWORK_RATE);
 	if (!refused)

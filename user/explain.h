@@ -21,6 +21,8 @@ struct explain_question {
 	__u64 now;                    /* CLOCK_MONOTONIC nanoseconds */
 	bool allowed, denied;         /* an entry in force holds the address */
 	bool banned;                  /* a ban of its source is in force */
+	bool trusted, peer;           /* its source is known as that */
+	__u32 devices;                /* behind a trusted one */
 };
 
 /* Descriptors of the maps of these names; -1: may not be read, and its buckets are unknown. */
@@ -32,6 +34,8 @@ enum explain_tier {
 	EXPLAIN_DENIED,
 	EXPLAIN_BANNED,
 	EXPLAIN_UNKNOWN,
+	EXPLAIN_PEER,
+	EXPLAIN_TRUSTED,
 	EXPLAIN_ALLOWED,
 };
 

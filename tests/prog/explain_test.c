@@ -56,6 +56,25 @@ static bool is_listed(const struct sipdam_prefix *address, const char *const *li
 	return false;
 }
 
+/* What the source is known as. With nobody known that is not asked for: a list takes longer than a packet. */
+static void find_known(struct lab *lab, const struct sipdam_policy *policy, const struct sipdam_prefix *source,
+		       struct explain_question *question)
+{
+	struct known_entries entries;
+
+	if (!known_hold(&lab->known, source, lab->now))
+		return;
+	assert_int_equal(known_list(&lab->known, policy, lab->now, &entries), 0);
+	for (size_t i = 0; i < entries.count; i++) {
+		if (memcmp(&entries.entry[i].source, source, sizeof(*source)))
+			continue;
+		question->trusted = entries.entry[i].trusted;
+		question->peer = !question->trusted;
+		question->devices = entries.entry[i].record.devices;
+	}
+	known_entries_free(&entries);
+}
+
 static struct explanation explained_by(struct lab *lab, const char *address, const struct explain_maps *maps)
 {
 	struct sipdam_policy policy = lab_policy_in_force(lab);
@@ -69,6 +88,7 @@ static struct explanation explained_by(struct lab *lab, const char *address, con
 	question.denied = lab->policy && strstr(lab->policy, LISTS) &&
 			  is_listed(&question.address, deny_list, COUNT(deny_list));
 	question.banned = bans_hold(&lab->bans, &source, lab->now);
+	find_known(lab, &policy, &source, &question);
 	assert_int_equal(explain(&question, maps, &explanation), 0);
 	return explanation;
 }
@@ -157,6 +177,11 @@ static void test_it_says_what_then_happens(void **state)
 				pick_policy(lab, &dice);
 			if (chance(&dice, 1))
 				assert_int_equal(lab_ban(lab, address, (1 + below(&dice, 3)) * SECOND), 0);
+			if (chance(&dice, 2))
+				assert_int_equal(lab_know(lab, address, chance(&dice, 50),
+							  (__u16)below(&dice, 9000),
+							  (1 + below(&dice, 3)) * SECOND),
+						 0);
 			seen[check_next(lab, address,
 					chance(&dice, 60) ? SIPDAM_CLASS_INVITE + below(&dice, 2)
 							  : 1 + below(&dice, SIPDAM_CLASS_MALFORMED))]++;
@@ -169,6 +194,8 @@ static void test_it_says_what_then_happens(void **state)
 	assert_true(seen[SIPDAM_REASON_ALLOWED] > 100);
 	assert_true(seen[SIPDAM_REASON_DENIED] > 100);
 	assert_true(seen[SIPDAM_REASON_BANNED] > 100);
+	assert_true(seen[SIPDAM_REASON_TRUSTED] > 100);
+	assert_true(seen[SIPDAM_REASON_PEER] > 20);
 	assert_true(seen[SIPDAM_REASON_SOURCE_RATE] > 100);
 	assert_true(seen[SIPDAM_REASON_NETWORK_RATE] > 100);
 	assert_true(seen[SIPDAM_REASON_POOL_RATE] > 100);
