@@ -15,9 +15,10 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 LIBS := libbpf libxdp libelf zlib yaml-0.1 jansson libmicrohttpd libpcap
 WARNINGS := -Wall -Wextra $(if $(CI),-Werror)
 CFLAGS ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -Iuser -I$(B)/gen -DSIPDAM_VERSION='"$(VERSION)"' $(CFLAGS)
+DEFINES ?=
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(DEFINES) -Iinclude -Iuser -I$(B)/gen -DSIPDAM_VERSION='"$(VERSION)"' $(CFLAGS)
 ARCH_INCLUDE := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-function -Iinclude -I$(ARCH_INCLUDE)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-function $(DEFINES) -Iinclude -I$(ARCH_INCLUDE)
 
 USER_SOURCES := $(wildcard user/*.c)
 USER_OBJECTS := $(USER_SOURCES:user/%.c=$(B)/user/%.o)
@@ -105,7 +106,20 @@ check:
 	$(Q)tests/run $(or $(TESTS),$(UNIT_TESTS) $(PROG_TESTS) $(E2E_TESTS))
 
 .PHONY: check-build
-check-build: all lab $(UNIT_TESTS) $(PROG_TESTS)
+check-build: all lab $(UNIT_TESTS) $(PROG_TESTS) $(B)/tests/sibling/sipdam $(B)/tests/newer/sipdam
+
+# What upgrades are tested with: this tool as another version of the same layout, and as one of a later layout whose
+# counters have another shape.
+SOURCES := $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.[ch]) Makefile
+$(B)/tests/sibling/sipdam: $(SOURCES) | $(B)/.deps
+	$(call say,BUILD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(MAKE) --no-print-directory B=$(@D) VERSION=$(VERSION)-sibling $@ >$(@D).log || { cat $(@D).log; exit 1; }
+$(B)/tests/newer/sipdam: $(SOURCES) | $(B)/.deps
+	$(call say,BUILD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(MAKE) --no-print-directory B=$(@D) VERSION=99.0.0 DEFINES='-DSIPDAM_LAYOUT=99 -DSIPDAM_WORK_WORDS=64' $@ \
+		>$(@D).log || { cat $(@D).log; exit 1; }
 
 check-unit: $(UNIT_TESTS)
 	$(Q)tests/run $^
@@ -113,7 +127,7 @@ check-unit: $(UNIT_TESTS)
 check-prog: $(PROG_TESTS)
 	$(Q)tests/run $^
 
-check-e2e: all lab
+check-e2e: check-build
 	$(Q)tests/run $(E2E_TESTS)
 
 # What becomes of a real platform's calls under each flood, without and with the filter: seven minutes, or half of

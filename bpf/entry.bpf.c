@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * What is attached to an interface: it jumps to the filter through a pinned program array, so that an
- * upgrade is one update of that array for all interfaces at once. An empty array is a filter that could
- * not be loaded: traffic passes as before.
+ * upgrade is one update of that array for all interfaces at once.
+ *
+ * An empty array is a promise: traffic passes. A filter that is not there must not take the host off the
+ * net. It is empty between the first attach to an interface and the moment at which the filter takes over,
+ * after an attach that was killed there, and never in an upgrade.
+ *
+ * An upgrade replaces the filter and leaves this on the interfaces: the array has one entry for ever, and
+ * whoever changes this program changes it for new interfaces alone.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

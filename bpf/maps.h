@@ -26,6 +26,14 @@ struct {
 	__type(value, __u32);
 } active SEC(".maps");
 
+/* The two policies once more, for later versions of the tool. Never read by a packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sipdam_text);
+} settings SEC(".maps");
+
 /*
  * Prefix lists, in pieces of lines (sipdam/index.h), each list at two places of which the policy names the
  * one in force. The tool makes and fills pieces and puts them here; a packet never writes one. Full: the
@@ -169,6 +177,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sipdam_counters);
 } counters SEC(".maps");
+
+/* What earlier programs counted in counters of another shape. Written by upgrades only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SIPDAM_INTERFACES_MAX);
+	__type(key, __u32);
+	__type(value, struct sipdam_carried);
+} carried SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

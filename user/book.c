@@ -212,11 +212,36 @@ static int apply_sorted(const struct book *before, const struct book_change *cha
 	return error;
 }
 
+void book_sort(struct book *book)
+{
+	_Static_assert(offsetof(struct sipdam_entry, prefix) == 0, "entries are compared as their prefixes");
+
+	if (book->count)
+		qsort(book->entry, book->count, sizeof(*book->entry), compare_prefixes);
+}
+
+static int copy_current(const struct book *book, __u64 now, struct book *copy)
+{
+	int error = 0;
+
+	*copy = (struct book){};
+	for (size_t i = 0; !error && i < book->count; i++)
+		if (!has_expired(&book->entry[i], now))
+			error = book_append(copy, &book->entry[i].prefix, book->entry[i].origins,
+					    book->entry[i].expires);
+	if (error)
+		book_free(copy);
+	return error;
+}
+
 int book_apply(const struct book *before, const struct book_change *change, __u64 now, struct book *after)
 {
 	struct prefix_set come, go = {};
-	int error = copy_sorted(&come, change->prefixes);
+	int error;
 
+	if (change->taken_over)
+		return copy_current(change->taken_over, now, after);
+	error = copy_sorted(&come, change->prefixes);
 	*after = (struct book){};
 	if (!error)
 		error = copy_sorted(&go, change->forgotten);

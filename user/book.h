@@ -31,6 +31,8 @@ struct book_change {
 	__u64 expires;                      /* of the prefixes; 0: never */
 	const struct prefix_set *prefixes;  /* in any order, NULL for none */
 	const struct prefix_set *forgotten; /* go whoever put them there; in any order, NULL for none */
+	const struct book *taken_over;      /* comes in place of all that was there, with its own origins and
+					     * ends; then nothing else does */
 };
 
 /*
@@ -38,6 +40,9 @@ struct book_change {
  * now: CLOCK_MONOTONIC nanoseconds. 0 or -ENOMEM; free with book_free.
  */
 int book_apply(const struct book *before, const struct book_change *change, __u64 now, struct book *after);
+
+/* Puts records of prefixes that are there once in order. */
+void book_sort(struct book *book);
 
 /* The same prefixes with one record each, which has all origins and the last end; expired ones left out. */
 int book_merge(const struct book *book, __u64 now, struct book *merged);

@@ -18,6 +18,7 @@
 #include "pins.h"
 #include "settled.h"
 #include "live.h"
+#include "upgrade.h"
 
 struct arguments {
 	const char *interface[SIPDAM_INTERFACES_MAX];
@@ -141,35 +142,97 @@ static int load_settled(struct settings *settings, const char *path, struct prob
 	return error ? error : settled_check(path, &seen, problem);
 }
 
-static int read_settings(const struct arguments *arguments, bool running, struct settings *settings,
-			 char path[PATH_MAX], struct problem *problem)
+/* What was there before this command. */
+enum before {
+	BEFORE_NOTHING,
+	BEFORE_THIS,  /* a filter with state of this version's layout */
+	BEFORE_OLDER, /* of an older one's */
+};
+
+struct running {
+	enum before before;
+	struct sipdam_meta meta;
+	struct upgrade upgrade; /* BEFORE_OLDER */
+};
+
+static void running_free(struct running **running)
 {
+	if (*running && (*running)->before == BEFORE_OLDER)
+		upgrade_free(&(*running)->upgrade);
+	free(*running);
+}
+
+/* What runs there, for this command to go on from; what cannot be read is left alone. */
+static int find_running(struct running *running, struct problem *problem)
+{
+	int error = upgrade_mend(problem);
+
+	if (!error)
+		error = pins_check(&running->meta, problem);
+	if (error == -ENOENT)
+		return 0;
+	if (!error)
+		running->before = BEFORE_THIS;
+	if (error != -EPROTO || !pins_is_older(&running->meta))
+		return error;
+	running->before = BEFORE_OLDER;
+	return upgrade_read(&running->upgrade, &running->meta, problem);
+}
+
+/* The settings of what runs: they go on where no file is named. */
+static int read_running(const struct running *running, struct settings *settings, struct problem *problem)
+{
+	settings_free(settings);
+	if (running->before == BEFORE_THIS)
+		return live_policy(&settings->policy, problem);
+	return settings_copy(settings, &running->upgrade.settings);
+}
+
+/* What a policy hands on to the next one, whatever that is. */
+static void inherit(struct settings *settings, const struct running *running)
+{
+	const struct sipdam_policy *before = &running->upgrade.settings.policy;
+
+	if (running->before != BEFORE_OLDER)
+		return;
+	settings->policy.deadline = before->deadline;
+	if (settings->policy.horizon < before->horizon)
+		settings->policy.horizon = before->horizon;
+}
+
+static int read_settings(const struct arguments *arguments, const struct running *running,
+			 struct settings *settings, char path[PATH_MAX], struct problem *problem)
+{
+	bool lists_given = arguments->config || running->before == BEFORE_NOTHING || running->upgrade.file_again;
 	int error;
 
-	if (running && !arguments->config) {
+	if (running->before != BEFORE_NOTHING && !arguments->config) {
 		path[0] = '\0';
-		settings_free(settings);
-		error = live_policy(&settings->policy, problem);
+		error = read_running(running, settings, problem);
 	} else {
 		error = find_config(arguments->config, path, problem);
 		if (!error && path[0])
 			error = load_settled(settings, path, problem);
 	}
 	for (int list = 0; list < SIPDAM_LISTS; list++)
-		settings->list_given[list] = !running || arguments->config;
+		settings->list_given[list] = lists_given;
 	settings->confirm = arguments->confirm;
 	if (!error && arguments->monitor)
 		error = settings_assign(settings, "mode=monitor", problem);
-	return error ? error : settings_finish(settings, problem);
+	if (!error)
+		error = settings_finish(settings, problem);
+	if (!error)
+		inherit(settings, running);
+	return error;
 }
 
 /* Back to what was before this command: nothing if nothing was, else without the new interfaces. */
-static void undo(const struct arguments *arguments, const bool fresh[], bool running)
+static void undo(const struct arguments *arguments, const bool fresh[], const struct running *running)
 {
 	for (size_t i = 0; i < arguments->interfaces; i++)
 		if (fresh[i])
 			interface_detach(arguments->interface[i], NULL);
-	if (!running)
+	if (running->before == BEFORE_NOTHING)
 		pins_remove(NULL);
 }
 
@@ -218,6 +281,40 @@ static int install_and_attach(const struct arguments *arguments, const struct se
 	return error;
 }
 
+/* An older version's filter is replaced first: only then can interfaces be added to its state. */
+static int upgrade_and_attach(const struct arguments *arguments, const struct settings *settings,
+			      const char *config, struct upgrade *upgrade, enum interface_mode modes[],
+			      bool fresh[], struct problem *problem)
+{
+	struct filter *filter = NULL;
+	int error = filter_prepare_upgrade(&filter, upgrade, settings, arguments->config ? config : NULL, problem);
+
+	if (!error)
+		error = filter_take_over(filter, problem);
+	filter_free(filter);
+	return error ? error : attach_all(arguments, modes, fresh, problem);
+}
+
+static int attach(const struct arguments *arguments, struct running *running, enum interface_mode modes[],
+		  bool fresh[], struct settings *settings, struct problem *problem)
+{
+	char path[PATH_MAX];
+	int error = find_running(running, problem);
+
+	if (!error)
+		error = read_settings(arguments, running, settings, path, problem);
+	if (error)
+		return error;
+	if (running->before == BEFORE_OLDER)
+		error = upgrade_and_attach(arguments, settings, path, &running->upgrade, modes, fresh, problem);
+	else
+		error = install_and_attach(arguments, settings, path, running->before == BEFORE_THIS, modes,
+					   fresh, problem);
+	if (error)
+		undo(arguments, fresh, running);
+	return error;
+}
+
 /* What becomes of the filter if nobody says more. */
 static void report_deadline(const struct arguments *arguments)
 {
@@ -240,6 +337,17 @@ static void report_deadline(const struct arguments *arguments)
 		printf("its deadline has passed, so everything passes: `sipdam confirm --late` ends that\n");
 }
 
+/* What a change of version came to. */
+static void report_upgrade(const struct running *running)
+{
+	if (running->before != BEFORE_NOTHING && strcmp(running->meta.version, SIPDAM_VERSION))
+		printf("version %s -> %s\n", running->meta.version, SIPDAM_VERSION);
+	if (running->before == BEFORE_OLDER && running->upgrade.anew[0])
+		printf("starts anew: %s\n", running->upgrade.anew);
+	if (running->before == BEFORE_OLDER && running->upgrade.file_again && running->meta.config[0])
+		printf("in force: %s, read again\n", running->meta.config);
+}
+
 static void report(const struct arguments *arguments, const enum interface_mode modes[], const bool fresh[],
 		   const struct settings *settings)
 {
@@ -253,7 +361,6 @@ static void report(const struct arguments *arguments, const enum interface_mode 
 	}
 	if (settings->policy.monitor)
 		printf("monitor mode: nothing is dropped; `sipdam set mode=enforce` ends it\n");
-	report_deadline(arguments);
 }
 
 int cmd_attach(int argc, char **argv)
@@ -262,32 +369,26 @@ int cmd_attach(int argc, char **argv)
 	enum interface_mode modes[SIPDAM_INTERFACES_MAX];
 	bool fresh[SIPDAM_INTERFACES_MAX] = {0};
 	_cleanup_settings_ struct settings settings = {};
+	__attribute__((cleanup(running_free))) struct running *running = calloc(1, sizeof(*running));
 	_cleanup_close_ int lock = -1;
 	struct problem problem = {0};
-	char path[PATH_MAX];
-	bool running;
 	int error;
 
 	if (command_parse(&parser, argc, argv, &arguments))
 		return EXIT_USAGE;
+	if (!running)
+		return command_fail("attach", -ENOMEM, &problem);
 	for (size_t i = 0; i < arguments.interfaces; i++)
 		if ((error = interface_check(arguments.interface[i], &problem)))
 			return command_fail("attach", error, &problem);
 	if ((error = filter_check_privilege(&problem)) || (lock = error = pins_lock(true, &problem)) < 0)
 		return command_fail("attach", error, &problem);
-	error = pins_check(NULL, &problem);
-	running = !error;
-	/* Whatever runs there is left alone where it cannot be read. */
-	if (error && error != -ENOENT)
-		return command_fail("attach", error, &problem);
 	settings_default(&settings);
-	error = read_settings(&arguments, running, &settings, path, &problem);
-	if (!error)
-		error = install_and_attach(&arguments, &settings, path, running, modes, fresh, &problem);
-	if (error) {
-		undo(&arguments, fresh, running);
+	error = attach(&arguments, running, modes, fresh, &settings, &problem);
+	if (error)
 		return command_fail("attach", error, &problem);
-	}
 	report(&arguments, modes, fresh, &settings);
+	report_upgrade(running);
+	report_deadline(&arguments);
 	return EXIT_DONE;
 }

@@ -26,6 +26,7 @@
 #include "live.h"
 #include "pins.h"
 #include "sipdam.skel.h"
+#include "upgrade.h"
 
 /* Networks have an eighth as many lines as sources: many sources share one. */
 #define SOURCES_PER_NETWORK 8
@@ -36,6 +37,7 @@ struct filter {
 	struct sipdam_trial *trial; /* mapped; NULL in a live filter */
 	__u64 sources;              /* of a live filter, to load it again */
 	struct sipdam_secret secret;
+	struct upgrade *upgrade; /* from an older version, until it takes over; NULL: none */
 };
 
 const char *filter_missing_capability(void)
@@ -403,7 +405,8 @@ static int write_meta(struct sipdam_bpf *skeleton, const struct sipdam_meta *bef
 	meta.layout = SIPDAM_LAYOUT;
 	meta.created = before->created ? before->created : (__u64)time(NULL);
 	meta.sources = settings->policy.sources;
-	snprintf(meta.version, sizeof(meta.version), "%s", SIPDAM_VERSION);
+	if (!before->version[0] || before->layout != SIPDAM_LAYOUT)
+		snprintf(meta.version, sizeof(meta.version), "%s", SIPDAM_VERSION);
 	if (config && snprintf(meta.config, sizeof(meta.config), "%s", config) >= (int)sizeof(meta.config))
 		return -ENAMETOOLONG;
 	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.meta), &zero, &meta, BPF_ANY);
@@ -517,6 +520,61 @@ int filter_prepare(struct filter **filter, const struct settings *settings, cons
 	return 0;
 }
 
+static int find_upgrade_secret(struct filter *filter, struct problem *problem)
+{
+	if (!upgrade_secret(filter->upgrade, &filter->secret))
+		return 0;
+	return find_secret(false, &filter->secret, problem);
+}
+
+static int prepare_upgrade(struct filter *filter, const struct settings *settings, const char *config,
+			   struct problem *problem)
+{
+	int error = find_upgrade_secret(filter, problem);
+
+	if (error)
+		return error;
+	filter->skeleton = open_skeleton(filter->sources, &filter->secret, false);
+	if (!filter->skeleton)
+		return problem_of_load(-errno, problem);
+	error = upgrade_take_maps(filter->upgrade, filter->skeleton->obj, problem);
+	if (!error)
+		error = load_live(filter, false, problem);
+	if (!error)
+		error = upgrade_fill(filter->upgrade, problem);
+	if (!error)
+		error = live_commit(settings, problem);
+	if (error)
+		return error;
+	error = write_meta(filter->skeleton, &filter->upgrade->before, settings, config);
+	return error ? problem_set(problem, error, "writing %s: %s", pins_directory(), strerror(-error)) : 0;
+}
+
+int filter_prepare_upgrade(struct filter **filter, struct upgrade *upgrade, const struct settings *settings,
+			   const char *config, struct problem *problem)
+{
+	struct filter *opened;
+	int error;
+
+	if (filter_missing_capability())
+		return problem_of_load(-EPERM, problem);
+	opened = calloc(1, sizeof(*opened));
+	if (!opened)
+		return problem_set(problem, -ENOMEM, "out of memory");
+	opened->sources = settings->policy.sources;
+	opened->upgrade = upgrade;
+	error = pins_stage_begin(problem);
+	if (!error)
+		error = prepare_upgrade(opened, settings, config, problem);
+	if (error) {
+		pins_stage_abandon();
+		filter_free(opened);
+		return error;
+	}
+	*filter = opened;
+	return 0;
+}
+
 /* The filter once more, over the same maps, as an array takes it that entry programs behind a dispatcher use.
  */
 static int load_as_behind_dispatcher(struct filter *filter)
@@ -543,8 +601,22 @@ static int put_into(int array, const struct filter *filter)
 {
 	int program = bpf_program__fd(filter->skeleton->progs.sipdam_filter);
 	__u32 zero = 0;
+	int error = filter->upgrade ? upgrade_mark(program, NULL) : 0;
 
-	return bpf_map_update_elem(array, &zero, &program, BPF_ANY);
+	return error ? error : bpf_map_update_elem(array, &zero, &program, BPF_ANY);
+}
+
+/* The version of the program that runs now. */
+static int write_version(void)
+{
+	_cleanup_close_ int fd = pins_open("meta", false, NULL);
+	struct sipdam_meta meta;
+	__u32 zero = 0;
+
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &meta))
+		return -EIO;
+	snprintf(meta.version, sizeof(meta.version), "%s", SIPDAM_VERSION);
+	return bpf_map_update_elem(fd, &zero, &meta, BPF_ANY);
 }
 
 /*
@@ -563,13 +635,21 @@ int filter_take_over(struct filter *filter, struct problem *problem)
 	error = put_into(array, filter);
 	if (error == -EINVAL) {
 		error = load_as_behind_dispatcher(filter);
+		if (error && filter->upgrade)
+			pins_stage_abandon();
 		if (error)
 			return problem_of_load(error, problem);
 		error = put_into(array, filter);
 	}
-	if (error)
+	if (error) {
+		if (filter->upgrade)
+			pins_stage_abandon();
 		return problem_set(problem, error, "putting the filter in force: %s", strerror(-error));
-	return 0;
+	}
+	if (filter->upgrade)
+		return upgrade_publish(filter->upgrade, problem);
+	error = write_version();
+	return error ? problem_set(problem, error, "naming the version that runs: %s", strerror(-error)) : 0;
 }
 
 int filter_install(const struct settings *settings, const char *config, bool keep_policy,

@@ -18,6 +18,7 @@
 #define FILTER_ARRAY_PIN "programs"
 
 struct filter;
+struct upgrade;
 
 /*
  * Trial: the very program that filters, loaded with private maps and a clock that is handed in; nothing
@@ -60,6 +61,13 @@ void filter_free(struct filter *filter);
  */
 int filter_prepare(struct filter **filter, const struct settings *settings, const char *config,
 		   bool keep_policy, struct problem *problem);
+
+/*
+ * The same over a running filter of an older version, whose state upgrade_read has read: a new state is made
+ * beside it, and put in its place by filter_take_over. upgrade must live until then.
+ */
+int filter_prepare_upgrade(struct filter **filter, struct upgrade *upgrade, const struct settings *settings,
+			   const char *config, struct problem *problem);
 
 /*
  * Puts the filter behind every entry program in one step: no packet passes unfiltered that was filtered

@@ -21,6 +21,7 @@
 #include "known.h"
 #include "lists.h"
 #include "pins.h"
+#include "settings_text.h"
 
 static int read_active(__u32 *slot, struct problem *problem)
 {
@@ -163,14 +164,30 @@ static int problem_of_commit(int error, struct problem *problem)
 			   strerror(-error));
 }
 
+/* Before the policy of its slot is in force, so that the two never differ. */
+static int write_text(__u32 slot, const struct sipdam_policy *policy, struct problem *problem)
+{
+	_cleanup_free_ struct sipdam_text *text = calloc(1, sizeof(*text));
+	_cleanup_close_ int fd = text ? pins_open("settings", false, problem) : -ENOMEM;
+	int error = fd < 0 ? fd : settings_text_write(policy, text->text, sizeof(text->text));
+
+	if (!error && bpf_map_update_elem(fd, &slot, text, BPF_ANY))
+		error = -errno;
+	return error ? problem_of_commit(error, problem) : 0;
+}
+
 static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct problem *problem)
 {
 	_cleanup_close_ int policies = pins_open("policy", false, problem);
 	_cleanup_close_ int active = policies < 0 ? -1 : pins_open("active", false, problem);
 	__u32 zero = 0;
+	int error;
 
 	if (policies < 0 || active < 0)
 		return policies < 0 ? policies : active;
+	error = write_text(slot, policy, problem);
+	if (error)
+		return error;
 	if (bpf_map_update_elem(policies, &slot, policy, BPF_ANY) ||
 	    bpf_map_update_elem(active, &zero, &slot, BPF_ANY))
 		return problem_of_commit(-errno, problem);
@@ -246,7 +263,10 @@ int live_commit(const struct settings *settings, struct problem *problem)
 
 	if (error)
 		return error;
-	policy.deadline = settings->confirm ? book_now() + settings->confirm : before.deadline;
+	if (before.deadline)
+		policy.deadline = before.deadline;
+	if (settings->confirm)
+		policy.deadline = book_now() + settings->confirm;
 	for (int list = 0; list < SIPDAM_LISTS; list++) {
 		configured[list] = (struct book_change){
 			.replaced = SIPDAM_ENTRY_CONFIG,
@@ -355,6 +375,31 @@ int live_list_replace(int list, __u32 replaced, __u32 origin, const struct prefi
 		.replaced = replaced, .origin = origin, .expires = expires, .prefixes = prefixes};
 
 	return change_list(list, &change, problem);
+}
+
+int live_list_restore(int list, const struct book *book, struct problem *problem)
+{
+	const struct book_change change = {.taken_over = book};
+
+	return change_list(list, &change, problem);
+}
+
+int live_text(char *text, size_t size, struct problem *problem)
+{
+	_cleanup_free_ struct sipdam_text *found = calloc(1, sizeof(*found));
+	_cleanup_close_ int fd = -1;
+	__u32 slot;
+	int error = found ? read_active(&slot, problem) : -ENOMEM;
+
+	if (error)
+		return error;
+	fd = pins_open("settings", true, problem);
+	if (fd < 0)
+		return fd;
+	if (bpf_map_lookup_elem(fd, &slot, found))
+		return problem_set(problem, -errno, "reading the settings in force: %s", strerror(errno));
+	snprintf(text, size, "%s", found->text);
+	return 0;
 }
 
 int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem)

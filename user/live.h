@@ -37,8 +37,11 @@ int live_list_read(int list, struct book *entries, struct problem *problem);
 /* How many entries a list of this policy has now; looks into its book only once some have expired. */
 int live_list_count(const struct sipdam_policy *policy, int list, __u32 *entries, struct problem *problem);
 
-/* Adds prefixes by the command line, all or none. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
-int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem);
+/* Exchanges all entries of a list by those of a book. */
+int live_list_restore(int list, const struct book *book, struct problem *problem);
+
+/* The policy in force as text (settings_text.h), whatever version has written it. */
+int live_text(char *text, size_t size, struct problem *problem);
 
 /* Adds prefixes by the command line, all or none. expires: CLOCK_MONOTONIC nanoseconds, 0 for never. */
 int live_list_add(int list, const struct prefix_set *prefixes, __u64 expires, struct problem *problem);

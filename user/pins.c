@@ -28,13 +28,33 @@ static const char *pins_bpffs(void)
 	return given && *given ? given : SIPDAM_BPFFS;
 }
 
-const char *pins_directory(void)
+/* What an upgrade makes; the bpffs allows no dot in a name. */
+#define STAGE_DIR SIPDAM_PIN_DIR "_next"
+
+static bool staging;
+static int stage_lock = -1; /* held to the end of the process: it becomes the lock of the first directory */
+
+static const char *home_directory(void)
 {
 	static char path[256];
 
 	if (snprintf(path, sizeof(path), "%s/%s", pins_bpffs(), SIPDAM_PIN_DIR) >= (int)sizeof(path))
 		return SIPDAM_BPFFS "/" SIPDAM_PIN_DIR;
 	return path;
+}
+
+static const char *stage_directory(void)
+{
+	static char path[256];
+
+	if (snprintf(path, sizeof(path), "%s/%s", pins_bpffs(), STAGE_DIR) >= (int)sizeof(path))
+		return SIPDAM_BPFFS "/" STAGE_DIR;
+	return path;
+}
+
+const char *pins_directory(void)
+{
+	return staging ? stage_directory() : home_directory();
 }
 
 int pins_path(char *path, size_t size, const char *name)
@@ -77,24 +97,77 @@ int pins_open(const char *map, bool read_only, struct problem *problem)
 	return fd;
 }
 
+/* Every version's record begins with what the first one's had. */
+#define META_LEAST offsetof(struct sipdam_meta, feeds)
+#define META_MOST  65536
+
+static bool is_version(const char version[32])
+{
+	size_t length = strnlen(version, 32);
+
+	return length && length < 32 && strspn(version, "0123456789.abcdefghijklmnopqrstuvwxyz+~-") == length;
+}
+
+/*
+ * The record, or as much of it as there is: 0 whatever the layout, -EPROTO where it is none of ours. Its size
+ * is asked first: another layout's may be larger.
+ */
+static int read_any_meta(int fd, struct sipdam_meta *meta)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info), zero = 0;
+	_cleanup_free_ void *value = NULL;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return -errno;
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size < META_LEAST || info.value_size > META_MOST)
+		return -EPROTO;
+	value = calloc(1, info.value_size);
+	if (!value)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(fd, &zero, value))
+		return -errno;
+	memset(meta, 0, sizeof(*meta));
+	memcpy(meta, value, info.value_size < sizeof(*meta) ? info.value_size : sizeof(*meta));
+	if (!meta->layout || (is_version(meta->version) && memchr(meta->config, 0, sizeof(meta->config))))
+		return 0;
+	memset(meta, 0, sizeof(*meta));
+	return -EPROTO;
+}
+
+bool pins_is_older(const struct sipdam_meta *meta)
+{
+	return meta->layout && meta->layout < SIPDAM_LAYOUT;
+}
+
+static int problem_of_layout(const struct sipdam_meta *meta, struct problem *problem)
+{
+	if (!meta->layout)
+		return problem_set(problem, -EPROTO,
+				   "what is in %s was not made by sipdam, or is damaged: remove it, or let "
+				   "`sipdam detach --all` do that",
+				   pins_directory());
+	if (pins_is_older(meta))
+		return problem_set(problem, -EPROTO,
+				   "the filter that runs is of an older version (%s with state %u; this is %s with "
+				   "state %d): `sipdam attach INTERFACE` upgrades it in place",
+				   meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
+	return problem_set(problem, -EPROTO,
+			   "the filter that runs is of a newer version (%s with state %u), whose state this one (%s "
+			   "with state %d) cannot read: use that version, or end it with `sipdam detach --all`",
+			   meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
+}
+
 static int read_meta(struct sipdam_meta *meta, struct problem *problem)
 {
 	_cleanup_close_ int fd = pins_open("meta", true, problem);
-	struct bpf_map_info info = {};
-	__u32 length = sizeof(info), zero = 0;
+	int error = fd < 0 ? fd : read_any_meta(fd, meta);
 
-	if (fd < 0)
-		return fd;
-	/* The size is checked first: a foreign layout may have a larger record than ours. */
-	if (!bpf_obj_get_info_by_fd(fd, &info, &length) && info.value_size == sizeof(*meta) &&
-	    !bpf_map_lookup_elem(fd, &zero, meta) && !meta->layout)
+	if (error == -EPROTO || (!error && meta->layout && meta->layout != SIPDAM_LAYOUT))
+		return problem_of_layout(meta, problem);
+	if (!error && !meta->layout)
 		return -ENOENT; /* written last: an attach that did not come to its end */
-	if (meta->layout != SIPDAM_LAYOUT)
-		return problem_set(problem, -EPROTO,
-				   "the state in %s was made by another version of sipdam: end it with "
-				   "`sipdam detach --all`, then attach again",
-				   pins_directory());
-	return 0;
+	return error;
 }
 
 int pins_check(struct sipdam_meta *meta, struct problem *problem)
@@ -111,11 +184,9 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem)
 	if (error == -ENOENT)
 		return problem_set(problem, -ENOENT,
 				   "nothing is attached: start with `sipdam attach INTERFACE`");
-	if (error)
-		return error;
-	if (meta)
+	if (meta && (!error || error == -EPROTO))
 		*meta = found;
-	return 0;
+	return error;
 }
 
 /* What is pinned in it later gets its group, whoever does it. Without the group or the right, root alone reads. */
@@ -181,9 +252,8 @@ int pins_try_lock(void)
 	return fd;
 }
 
-int pins_clear(struct problem *problem)
+static int clear(const char *directory, struct problem *problem)
 {
-	const char *directory = pins_directory();
 	DIR *open_directory = opendir(directory);
 	struct dirent *entry;
 	char path[600];
@@ -202,10 +272,76 @@ int pins_clear(struct problem *problem)
 	return error;
 }
 
+int pins_clear(struct problem *problem)
+{
+	return clear(pins_directory(), problem);
+}
+
+/* ---- the second directory ---- */
+
+void pins_stage_abandon(void)
+{
+	staging = false;
+	clear(stage_directory(), NULL);
+	rmdir(stage_directory());
+}
+
+int pins_stage_path(char *path, size_t size, const char *name)
+{
+	const char *directory = staging ? home_directory() : stage_directory();
+
+	return snprintf(path, size, "%s/%s", directory, name) >= (int)size ? -ENAMETOOLONG : 0;
+}
+
+/* As the first directory is: its group is whoever may read the counters. 0 or -errno. */
+static int make_stage(const char *directory)
+{
+	struct stat home, stage;
+
+	if (stat(home_directory(), &home) || mkdir(directory, DIRECTORY_MODE) || stat(directory, &stage))
+		return -errno;
+	if ((stage.st_uid != home.st_uid || stage.st_gid != home.st_gid) &&
+	    chown(directory, home.st_uid, home.st_gid))
+		return -errno;
+	return chmod(directory, home.st_mode & 07777) ? -errno : 0;
+}
+
+int pins_stage_begin(struct problem *problem)
+{
+	const char *directory = stage_directory();
+	int error;
+
+	pins_stage_abandon();
+	error = make_stage(directory);
+	if (!error) {
+		stage_lock = lock_directory(directory, LOCK_EX);
+		error = stage_lock < 0 ? stage_lock : 0;
+	}
+	if (error)
+		return problem_of_access(error, directory, problem);
+	staging = true;
+	return 0;
+}
+
+int pins_stage_publish(struct problem *problem)
+{
+	if (stage_lock < 0)
+		stage_lock = lock_directory(stage_directory(), LOCK_EX);
+	if (stage_lock < 0)
+		return problem_of_access(stage_lock, stage_directory(), problem);
+	if (renameat2(AT_FDCWD, stage_directory(), AT_FDCWD, home_directory(), RENAME_EXCHANGE))
+		return problem_of_access(-errno, stage_directory(), problem);
+	pins_stage_abandon();
+	return 0;
+}
+
 int pins_remove(struct problem *problem)
 {
 	char path[300];
-	int error = pins_clear(problem);
+	int error;
+
+	pins_stage_abandon();
+	error = pins_clear(problem);
 
 	if (!error && rmdir(pins_directory()) && errno != ENOENT)
 		error = problem_of_access(-errno, pins_directory(), problem);

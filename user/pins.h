@@ -17,10 +17,14 @@ const char *pins_directory(void);
 
 /*
  * Whether the bpffs is mounted (-ENODEV with the command that mounts it), the directory exists (-ENOENT:
- * nothing is attached) and holds this layout (-EPROTO: made by another version; how to go on). Reads
- * meta into *meta if not NULL.
+ * nothing is attached) and holds this layout (-EPROTO: made by another version, which is named; how to go
+ * on). Reads meta into *meta if not NULL; of another layout what every version can read, of what is not
+ * sipdam's nothing.
  */
 int pins_check(struct sipdam_meta *meta, struct problem *problem);
+
+/* After -EPROTO: is it the state of an older version, which `attach` can take over? */
+bool pins_is_older(const struct sipdam_meta *meta);
 
 /* Creates the directory if need be (0750) and takes the writers' lock; blocks while another command
  * changes something. Returns a descriptor whose closing gives the lock up, or -errno with a problem. */
@@ -38,6 +42,21 @@ int pins_path(char *path, size_t size, const char *name);
 
 /* Removes every pin, for a beginning from nothing under the lock. Returns 0 or -errno. */
 int pins_clear(struct problem *problem);
+
+/*
+ * A second directory, in which an upgrade makes the new state beside the old one, as the first one's owner and
+ * with its lock. From begin to publish or abandon all functions here go there. Under pins_lock.
+ */
+int pins_stage_begin(struct problem *problem);
+
+/* Path of a pin in the directory that is not in force: what an upgrade that died, or the last one, has left. */
+int pins_stage_path(char *path, size_t size, const char *name);
+
+/* Puts the second directory in the first one's place in one step, and removes what was there before. */
+int pins_stage_publish(struct problem *problem);
+
+/* Removes the second directory, if there is one. */
+void pins_stage_abandon(void);
 
 /* Removes every pin and the directory. Returns 0 or -errno. */
 int pins_remove(struct problem *problem);

@@ -107,17 +107,33 @@ static __u32 first_to_use(const struct sipdam_interfaces *known, __u64 netns)
 
 static int clear_counters(__u32 slot, struct problem *problem)
 {
+	static const struct sipdam_carried nothing;
 	_cleanup_close_ int counters = pins_open("counters", false, problem);
+	_cleanup_close_ int carried = counters < 0 ? counters : pins_open("carried", false, problem);
 	int cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ void *zeros = cpus > 0 ? calloc(cpus, sizeof(struct sipdam_counters)) : NULL;
 
-	if (counters < 0)
-		return counters;
+	if (carried < 0)
+		return carried;
 	if (!zeros)
 		return problem_set(problem, -ENOMEM, "clearing counters: out of memory");
-	if (bpf_map_update_elem(counters, &slot, zeros, BPF_ANY))
+	if (bpf_map_update_elem(counters, &slot, zeros, BPF_ANY) ||
+	    bpf_map_update_elem(carried, &slot, &nothing, BPF_ANY))
 		return problem_set(problem, -errno, "clearing counters: %s", strerror(errno));
 	return 0;
+}
+
+void slots_complete(struct sipdam_interfaces *known)
+{
+	__u64 netns = own_netns();
+	char name[IF_NAMESIZE];
+
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
+		if (!known->ifindex[slot] || known->netns[slot] || !if_indextoname(known->ifindex[slot], name))
+			continue;
+		known->netns[slot] = netns;
+		memcpy(known->name[slot], name, sizeof(name));
+	}
 }
 
 int slots_take(unsigned int ifindex, const char *name, __u8 wanted, struct sipdam_interfaces *before,

@@ -40,6 +40,9 @@ int slots_take(unsigned int ifindex, const char *name, __u8 wanted, struct sipda
 /* Takes its slot away from a device, under pins_lock; none: nothing to do. */
 int slots_release(unsigned int ifindex);
 
+/* After an upgrade from a version that wrote down indexes alone: devices that are here are taken for those. */
+void slots_complete(struct sipdam_interfaces *known);
+
 /* Is a device of this name known that is gone? */
 bool slots_remembers(const char *name);
 

@@ -77,14 +77,16 @@ static void note_absent(struct snapshot *snapshot, const struct sipdam_interface
 static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
 {
 	struct sipdam_interfaces known;
-	_cleanup_close_ int counters = -1;
+	struct sipdam_carried before;
+	_cleanup_close_ int counters = -1, carried = -1;
 	int error = slots_read(&known, problem);
 
 	if (error)
 		return error;
 	counters = pins_open("counters", true, problem);
-	if (counters < 0)
-		return counters;
+	carried = counters < 0 ? counters : pins_open("carried", true, problem);
+	if (carried < 0)
+		return carried;
 	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
 		struct snapshot_interface *interface = &snapshot->interface[snapshot->interfaces];
 
@@ -101,6 +103,10 @@ static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
 				 sizeof(interface->counters) / sizeof(__u64));
 		if (error)
 			return read_failed(problem, "counters", error);
+		if (bpf_map_lookup_elem(carried, &slot, &before))
+			return read_failed(problem, "carried", -errno);
+		for (size_t i = 0; i < SIPDAM_COUNT_WORDS; i++)
+			((__u64 *)&interface->counters)[i] += before.word[i];
 		snapshot->interfaces++;
 	}
 	return 0;

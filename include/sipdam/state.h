@@ -7,13 +7,19 @@
 #define SIPDAM_STATE_H
 
 #include <linux/types.h>
+#include <stddef.h>
 
 #include "message.h"
 #include "policy.h"
 #include "reason.h"
 
-/* Changes with every change of a pinned map's key, value or meaning. */
+/*
+ * Changes with every change of a pinned map's key, value or meaning. What an older layout means for an
+ * upgrade is said in user/upgrade.c. The Makefile gives tests a later one.
+ */
+#ifndef SIPDAM_LAYOUT
 #define SIPDAM_LAYOUT 2
+#endif
 
 #define SIPDAM_BPFFS   "/sys/fs/bpf"
 #define SIPDAM_PIN_DIR "sipdam" /* below the bpffs */
@@ -128,7 +134,9 @@ struct sipdam_count {
 
 #define SIPDAM_INTERFACES_MAX 16
 
+#ifndef SIPDAM_WORK_WORDS
 #define SIPDAM_WORK_WORDS 56
+#endif
 
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
 struct sipdam_counters {
@@ -137,6 +145,15 @@ struct sipdam_counters {
 	struct sipdam_count class[SIPDAM_VERDICTS][SIPDAM_CLASSES_MAX];
 	__u64 work[SIPDAM_WORK_WORDS]; /* the program's room for one packet; means nothing between two */
 };
+
+/* Counts of before an upgrade that changed what lies in `counters`, by interface: to be added to those. */
+#define SIPDAM_COUNT_WORDS (offsetof(struct sipdam_counters, work) / 8)
+struct sipdam_carried {
+	__u64 word[(2 * SIPDAM_REASONS_MAX + SIPDAM_TRANSPORTS * SIPDAM_VERDICTS * SIPDAM_METHODS_MAX +
+		    SIPDAM_VERDICTS * SIPDAM_CLASSES_MAX) *
+		   2];
+};
+_Static_assert(sizeof(struct sipdam_carried) == SIPDAM_COUNT_WORDS * 8, "the counts, and not the room to work");
 
 /* Packets of interfaces without counters of their own work and count here; nobody reads it. */
 #define SIPDAM_INTERFACE_OTHER SIPDAM_INTERFACES_MAX
@@ -210,16 +227,28 @@ struct sipdam_entry {
 };
 _Static_assert(sizeof(struct sipdam_entry) == 32, "struct sipdam_entry");
 
-/* One record that tells user space what is pinned here; written once when the maps are made. */
+/*
+ * One record that tells user space what is pinned here. Its fields keep their places for ever and new ones
+ * come at its end, so that every version can read who made it.
+ */
 struct sipdam_meta {
 	__u32 layout;
 	__u32 reserved;
 	__u64 created;    /* CLOCK_REALTIME seconds */
 	__u64 sources;    /* lines of the source table */
-	char version[32]; /* of the tool that made it */
+	char version[32]; /* of the program that runs */
 	char config[256]; /* path of the configuration file, empty: defaults */
 	char feeds[SIPDAM_FEEDS_MAX]
 		  [64]; /* names of imported feeds: list label, ':', file name; empty: free */
+};
+
+_Static_assert(offsetof(struct sipdam_meta, version) == 24, "known to every version");
+_Static_assert(offsetof(struct sipdam_meta, config) == 56, "known to every version");
+_Static_assert(offsetof(struct sipdam_meta, feeds) == 312, "known to every version");
+
+/* A policy as later versions read it (user/settings_text.h), ends with a NUL. */
+struct sipdam_text {
+	char text[65536];
 };
 
 /* Keys of the hash that finds a source's line. */
