@@ -337,7 +337,7 @@ stat_size() { wc -c <"$1"; }
 	nothing_left
 }
 
-# A record that tells of another version: stale_meta VALUE-BYTES LAYOUT
+# A record that names a layout and no version: stale_meta VALUE-BYTES LAYOUT
 stale_meta() {
 	inside mkdir -p /sys/fs/bpf/sipdam
 	inside bpftool map create /sys/fs/bpf/sipdam/meta type array key 4 value "$1" entries 1 name meta
@@ -346,7 +346,7 @@ stale_meta() {
 	inside bpftool map create /sys/fs/bpf/sipdam/policy type array key 4 value 64 entries 1 name policy
 }
 
-@test "badinput: pins of another layout are refused with a reason, and detach --all clears them" {
+@test "badinput: pins that tell of no version of ours are refused with a reason, and detach --all clears them" {
 	sipdam attach e0
 	size=$(inside bpftool -j map show pinned /sys/fs/bpf/sipdam/meta | jq .bytes_value)
 	sipdam detach e0
@@ -355,7 +355,7 @@ stale_meta() {
 		stale_meta $record
 		for command in "attach e0" "detach e0" status stats get "set mode=monitor" "deny list" "deny add 192.0.2.1"; do
 			# shellcheck disable=SC2086
-			refused 1 "${command%% *}: .*another version.*detach --all" sipdam $command
+			refused 1 "${command%% *}: .*not made by sipdam.*detach --all" sipdam $command
 		done
 		[ "$(inside ls /sys/fs/bpf/sipdam)" = "$(printf '%s\n' meta policy)" ]
 		sipdam detach --all
