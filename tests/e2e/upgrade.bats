@@ -320,8 +320,8 @@ die_at_the_exchange() {
 		flood_begin flood 198.18.0.1 20000
 		start_inside "$newer" attach e0 >/dev/null 2>&1
 		victim=$!
-		printf -v instant '0.%06d' $((took * (i * 100 + RANDOM % 100) / 1250))
-		sleep "$instant"
+		instant=$((took * (i * 100 + RANDOM % 100) / 1000)) # up to 2.5 times as long: the flood slows it
+		sleep "$((instant / 1000000)).$(printf %06d $((instant % 1000000)))"
 		kill -KILL "$victim" 2>/dev/null || true
 		wait "$victim" 2>/dev/null || true
 		! newer status >/dev/null 2>&1 || upgraded=$((upgraded + 1))
@@ -335,6 +335,7 @@ die_at_the_exchange() {
 		nothing_left
 	done
 	echo "# $upgraded of 25 were upgraded when they were killed" >&3
+	((upgraded > 0 && upgraded < 25)) # so both sides of the swap were met
 	[ "$(behind flood)" = 0 ]
 }
 
