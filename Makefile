@@ -187,7 +187,7 @@ check-kernels:
 	$(Q)$(MAKE) --no-print-directory check-kernels-build
 	$(Q)tests/kernel/run $(if $(KEEP),--keep) $(KERNELS)
 
-check-kernels-build: all lab $(PROG_TESTS) $(B)/kernel/load $(B)/kernel/neighbour.o $(KERNEL_OBJECTS)
+check-kernels-build: all lab $(PROG_TESTS) $(B)/tests/newer/sipdam $(B)/kernel/load $(B)/kernel/neighbour.o $(KERNEL_OBJECTS)
 
 # build/kernel/clang-14/sipdam.bpf.o is bpf/sipdam.bpf.c by clang-14.
 $(B)/kernel/%.bpf.o: $(wildcard bpf/*.c bpf/*.h) $(HEADERS) | $(B)/.deps
