@@ -4,7 +4,9 @@
  * interleaved round by round and the median counts, because a shared machine's speed changes under the
  * benchmark. Needs root; everything happens in a network namespace of its own.
  *
- *   bench [ROUNDS [PACKETS-A-ROUND]]        default: 31 rounds of 100,000 packets
+ *   bench [ROUNDS [PACKETS-A-ROUND [NAME]]]   default: 31 rounds of 100,000 packets
+ *
+ * NAME: only the cases whose name has it, and the bare ones.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -267,12 +269,28 @@ static void deny_million(struct filter *filter, const struct listing *listing)
 	prefix_set_free(&set);
 }
 
-static void open_filters(void)
+/* Is the case among those asked for? The bare ones always are. */
+static bool is_wanted(const struct sample_case *one, const char *name)
+{
+	return one->program <= BARE_LINE || !name || strstr(one->name, name);
+}
+
+static bool is_needed(int policy, const char *name)
+{
+	for (size_t i = 0; i < CASES; i++)
+		if (cases[i].policy == policy && is_wanted(&cases[i], name))
+			return true;
+	return false;
+}
+
+static void open_filters(const char *name)
 {
 	struct problem problem;
 	struct settings settings;
 
 	for (int policy = 0; policy < POLICIES; policy++) {
+		if (!is_needed(policy, name))
+			continue;
 		settings_default(&settings);
 		if (policy == POLICY_DENY && (settings_assign(&settings, "deny=[192.0.2.0/24]", &problem) ||
 					      settings_finish(&settings, &problem)))
@@ -352,7 +370,7 @@ static const struct sample_case *bare_of(const struct sample_case *one)
 	return one;
 }
 
-static void print(int rounds, __u32 packets)
+static void print(int rounds, __u32 packets, const char *name)
 {
 	printf("Nanoseconds a packet: median and quietest tenth of %d interleaved rounds of\n"
 	       "%u packets; net is what the filter adds to the bare program.\n\n",
@@ -362,6 +380,8 @@ static void print(int rounds, __u32 packets)
 		const struct sample_case *one = &cases[i], *bare = bare_of(one);
 		double median = percentile(one, rounds, 50), quiet = percentile(one, rounds, 10);
 
+		if (!is_wanted(one, name))
+			continue;
 		printf("%-36s %8.1f %8.1f", one->name, median, quiet);
 		if (one->program >= BARE_LINE)
 			printf(" %10.1f %8.1f", median - percentile(bare, rounds, 50),
@@ -374,6 +394,7 @@ int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 31;
 	__u32 packets = argc > 2 ? atoi(argv[2]) : 100000;
+	const char *name = argc > 3 ? argv[3] : NULL;
 	cpu_set_t cpu;
 
 	if (rounds < 1 || rounds > ROUNDS_MAX || packets < 1000) {
@@ -387,12 +408,14 @@ int main(int argc, char **argv)
 	if (!vary)
 		die("loading the harness (root is needed)", errno);
 	make_place();
-	open_filters();
+	open_filters(name);
 	for (size_t i = 0; i < CASES; i++)
-		measure(&cases[i], packets * 10, i + 1); /* fills the tables: not counted */
+		if (is_wanted(&cases[i], name))
+			measure(&cases[i], packets * 10, i + 1); /* fills the tables: not counted */
 	for (int round = 0; round < rounds; round++)
 		for (size_t i = 0; i < CASES; i++)
-			cases[i].sample[round] = measure(&cases[i], packets, round * CASES + i + 99);
-	print(rounds, packets);
+			if (is_wanted(&cases[i], name))
+				cases[i].sample[round] = measure(&cases[i], packets, round * CASES + i + 99);
+	print(rounds, packets, name);
 	return 0;
 }

@@ -34,7 +34,7 @@ static int pardon(struct lab *lab, const char *address)
 /* The one ban in force. */
 static struct ban_entry only_ban(struct lab *lab)
 {
-	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct sipdam_policy policy = lab->in_force;
 	struct ban_entries entries;
 	struct ban_entry entry;
 
@@ -365,7 +365,7 @@ static void test_sources_of_another_length(void **state)
 	send_from(lab, "192.0.2.0", unbanned);
 	send_from(lab, "192.0.2.1", unbanned);
 	send_from(lab, "2001:db8:1::1", unbanned);
-	policy = lab_policy_in_force(lab);
+	policy = lab->in_force;
 	bans_end_others(&lab->bans, &policy, lab->now);
 	assert_int_equal(count_bans(lab), 0);
 	ban(lab, SOURCE);

@@ -77,7 +77,7 @@ static void find_known(struct lab *lab, const struct sipdam_policy *policy, cons
 
 static struct explanation explained_by(struct lab *lab, const char *address, const struct explain_maps *maps)
 {
-	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct sipdam_policy policy = lab->in_force;
 	struct explain_question question = {.policy = &policy, .now = lab->now};
 	struct sipdam_prefix source = lab_source(lab, address);
 	struct explanation explanation;

@@ -86,8 +86,9 @@ struct lab {
 	struct table table[LAB_TABLES];
 	struct bans bans;
 	struct known known;
-	char *policy; /* in force */
-	__u64 now;    /* nanoseconds */
+	char *policy;                  /* in force, as it was given */
+	struct sipdam_policy in_force; /* as the program reads it */
+	__u64 now;                     /* nanoseconds */
 	struct ledger expected;
 	struct frame frame;
 	int failures;
@@ -151,6 +152,7 @@ static inline void lab_policy(struct lab *lab, const char *yaml)
 {
 	struct problem problem = {""};
 	struct settings settings;
+	__u32 zero = 0;
 
 	if (lab->policy && !strcmp(lab->policy, yaml))
 		return;
@@ -160,6 +162,7 @@ static inline void lab_policy(struct lab *lab, const char *yaml)
 	settings_free(&settings);
 	free(lab->policy);
 	lab->policy = strdup(yaml);
+	assert_int_equal(bpf_map_lookup_elem(filter_map(lab->filter, "policy"), &zero, &lab->in_force), 0);
 }
 
 /* ---- life ---- */
@@ -270,33 +273,22 @@ static inline int lab_clean(void **state)
 
 /* ---- bans ---- */
 
-static inline struct sipdam_policy lab_policy_in_force(struct lab *lab)
-{
-	struct sipdam_policy policy;
-	__u32 zero = 0;
-
-	assert_int_equal(bpf_map_lookup_elem(filter_map(lab->filter, "policy"), &zero, &policy), 0);
-	return policy;
-}
-
 /* What counts as one source with this address. */
 static inline struct sipdam_prefix lab_source(struct lab *lab, const char *address)
 {
-	struct sipdam_policy policy = lab_policy_in_force(lab);
 	struct sipdam_prefix given;
 	bool exact;
 
 	assert_int_equal(address_parse_prefix(address, &given), 0);
-	return bans_source(&policy, &given, &exact);
+	return bans_source(&lab->in_force, &given, &exact);
 }
 
 /* A ban as `sipdam ban add` makes it. */
 static inline int lab_ban(struct lab *lab, const char *address, __u64 lasting)
 {
-	struct sipdam_policy policy = lab_policy_in_force(lab);
 	struct sipdam_prefix source = lab_source(lab, address);
 
-	return bans_add(&lab->bans, &source, lab->now, lasting, policy.ban_max);
+	return bans_add(&lab->bans, &source, lab->now, lasting, lab->in_force.ban_max);
 }
 
 /* ---- known sources ---- */
@@ -309,7 +301,7 @@ static inline int lab_know(struct lab *lab, const char *address, bool trusted, _
 				    .cause = SIPDAM_KNOWN_MANUAL,
 				    .port = port,
 				    .lasting = lasting,
-				    .ttl = lab_policy_in_force(lab).trust_ttl};
+				    .ttl = lab->in_force.trust_ttl};
 
 	return known_add(&lab->known, &grant, lab->now);
 }
@@ -322,27 +314,29 @@ static inline void sum_words(__u64 *to, const __u64 *from, size_t words)
 		to[i] += from[i];
 }
 
-/* Adds up what every CPU has of one entry of a map. */
-static inline void read_summed(int fd, __u32 key, void *to, size_t bytes)
+/* Adds up what every CPU has of each of a map's first entries. One call: tests ask after every packet. */
+static inline void read_all_summed(int fd, __u32 entries, void *to, size_t bytes)
 {
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	int cpus = libbpf_num_possible_cpus();
-	__u64 *values = calloc(cpus, bytes);
+	__u64 *values = calloc((size_t)entries * cpus, bytes);
+	__u32 keys[SIPDAM_INTERFACES_MAX + SIPDAM_TABLE_EVENTS], next, count = entries;
+	int error = bpf_map_lookup_batch(fd, NULL, &next, keys, values, &count, &opts);
 
-	assert_int_equal(bpf_map_lookup_elem(fd, &key, values), 0);
-	memset(to, 0, bytes);
-	for (int cpu = 0; cpu < cpus; cpu++)
-		sum_words(to, values + cpu * bytes / 8, bytes / 8);
+	assert_true(!error || error == -ENOENT); /* that was the last entry */
+	assert_int_equal(count, entries);
+	memset(to, 0, entries * bytes);
+	for (__u32 i = 0; i < entries * cpus; i++)
+		sum_words((__u64 *)to + i / cpus * (bytes / 8), values + i * (bytes / 8), bytes / 8);
 	free(values);
 }
 
 static inline void ledger_read(struct lab *lab, struct ledger *ledger)
 {
-	int counters = filter_map(lab->filter, "counters"), events = filter_map(lab->filter, "table_events");
-
-	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++)
-		read_summed(counters, slot, &ledger->slot[slot], sizeof(ledger->slot[slot]));
-	for (__u32 event = 0; event < SIPDAM_TABLE_EVENTS; event++)
-		read_summed(events, event, &ledger->event[event], sizeof(ledger->event[event]));
+	read_all_summed(filter_map(lab->filter, "counters"), SIPDAM_INTERFACES_MAX, ledger->slot,
+			sizeof(*ledger->slot));
+	read_all_summed(filter_map(lab->filter, "table_events"), SIPDAM_TABLE_EVENTS, ledger->event,
+			sizeof(*ledger->event));
 	/* Which refused sources share a record is the secret's choice: refused_test asks for itself. */
 	ledger->event[SIPDAM_TABLE_REFUSED_DISPLACED] = 0;
 }
@@ -460,8 +454,8 @@ static inline void check_source(struct lab *lab, const char *name, const struct 
 	lab->failures++;
 }
 
-/* One row, after whatever came before it. Faults are printed and counted in lab->failures. */
-static inline void lab_run(struct lab *lab, const struct row *row)
+/* One row, after whatever came before it; the counters are compared later. */
+static inline void lab_judge(struct lab *lab, const struct row *row)
 {
 	__u32 bytes;
 	int error;
@@ -478,6 +472,12 @@ static inline void lab_run(struct lab *lab, const struct row *row)
 	bytes = row->wire_length > lab->frame.length ? row->wire_length : (__u32)lab->frame.length;
 	ledger_expect(&lab->expected, row->interface, &row->expect,
 		      recipe_protocol(&row->packet) == IPPROTO_TCP, bytes);
+}
+
+/* One row and its counters. Faults are printed and counted in lab->failures. */
+static inline void lab_run(struct lab *lab, const struct row *row)
+{
+	lab_judge(lab, row);
 	lab_compare(lab, row->name);
 }
 
@@ -507,11 +507,17 @@ static inline void lab_send(struct lab *lab, const char *name, const struct reci
 		fail_msg("%s: at %llu ns", name, (unsigned long long)lab->now);
 }
 
+/* The same packet many times: each verdict counts, and all counters at the end. */
 static inline void lab_send_many(struct lab *lab, const char *name, int count, const struct recipe *recipe,
 				 struct expect expect)
 {
-	for (int i = 0; i < count; i++)
-		lab_send(lab, name, recipe, expect);
+	struct row row = {.name = name, .packet = *recipe, .expect = expect};
+
+	for (int i = 0; i < count && !lab->failures; i++)
+		lab_judge(lab, &row);
+	lab_compare(lab, name);
+	if (lab->failures)
+		fail_msg("%s: at %llu ns", name, (unsigned long long)lab->now);
 }
 
 /* For floods: a packet of which nothing is expected. Returns its reason; ends with lab_settle. */

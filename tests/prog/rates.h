@@ -34,8 +34,9 @@ static inline void send_from(struct lab *lab, const char *source, struct expect 
 
 static inline void send_many_from(struct lab *lab, int count, const char *source, struct expect expect)
 {
-	for (int i = 0; i < count; i++)
-		send_from(lab, source, expect);
+	struct recipe recipe = invite_from(source);
+
+	lab_send_many(lab, source, count, &recipe, expect);
 }
 
 /* The n-th of many addresses, each in a network of its own, or all in one. */

@@ -26,47 +26,58 @@ static int open_on_one_cpu(void **state)
 	return lab_open(state);
 }
 
+/* All slots of all CPUs, CPU by CPU within a slot. To be freed. */
+static struct sipdam_refused *read_slots(struct lab *lab, int cpus)
+{
+	struct sipdam_refused *values = calloc((size_t)SIPDAM_REFUSED_SLOTS * cpus, sizeof(*values));
+	__u32 keys[SIPDAM_REFUSED_SLOTS], next, count = SIPDAM_REFUSED_SLOTS;
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	int error = bpf_map_lookup_batch(filter_map(lab->filter, "refused"), NULL, &next, keys, values,
+					 &count, &opts);
+
+	assert_true(!error || error == -ENOENT); /* that was the last slot */
+	assert_int_equal(count, SIPDAM_REFUSED_SLOTS);
+	return values;
+}
+
 /* Looks for a source in a half of the slots, on every CPU. bits 0 in *found: it is not there. */
 static void look_up(struct lab *lab, const char *source, bool answers, struct sipdam_refused *found)
 {
-	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
-	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
-	__u32 half = SIPDAM_REFUSED_SLOTS / 2, from = answers ? half : 0;
+	int cpus = libbpf_num_possible_cpus(), half = SIPDAM_REFUSED_SLOTS / 2, from = answers ? half : 0;
+	struct sipdam_refused *values = read_slots(lab, cpus);
 	struct sipdam_prefix prefix;
 
 	memset(found, 0, sizeof(*found));
 	assert_int_equal(address_parse_prefix(source, &prefix), 0);
-	for (__u32 slot = from; slot < from + half; slot++) {
-		assert_int_equal(bpf_map_lookup_elem(map, &slot, values), 0);
-		for (int cpu = 0; cpu < cpus; cpu++)
-			if (!memcmp(&values[cpu].high, prefix.address, 16))
-				*found = values[cpu];
-	}
+	for (int i = from * cpus; i < (from + half) * cpus; i++)
+		if (!memcmp(&values[i].high, prefix.address, 16))
+			*found = values[i];
 	free(values);
 }
 
 static size_t noted(struct lab *lab)
 {
-	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
-	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
+	int cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = read_slots(lab, cpus);
 	size_t count = 0;
 
-	for (__u32 slot = 0; slot < SIPDAM_REFUSED_SLOTS; slot++) {
-		assert_int_equal(bpf_map_lookup_elem(map, &slot, values), 0);
-		for (int cpu = 0; cpu < cpus; cpu++)
-			count += values[cpu].last != 0;
-	}
+	for (int i = 0; i < SIPDAM_REFUSED_SLOTS * cpus; i++)
+		count += values[i].last != 0;
 	free(values);
 	return count;
 }
 
 static void forget_noted(struct lab *lab)
 {
-	int map = filter_map(lab->filter, "refused"), cpus = libbpf_num_possible_cpus();
-	struct sipdam_refused *values = calloc((size_t)cpus, sizeof(*values));
+	int cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = calloc((size_t)SIPDAM_REFUSED_SLOTS * cpus, sizeof(*values));
+	__u32 keys[SIPDAM_REFUSED_SLOTS], count = SIPDAM_REFUSED_SLOTS;
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 
 	for (__u32 slot = 0; slot < SIPDAM_REFUSED_SLOTS; slot++)
-		assert_int_equal(bpf_map_update_elem(map, &slot, values, BPF_ANY), 0);
+		keys[slot] = slot;
+	assert_int_equal(
+		bpf_map_update_batch(filter_map(lab->filter, "refused"), keys, values, &count, &opts), 0);
 	free(values);
 }
 
@@ -200,11 +211,11 @@ static const char *find_rival(struct lab *lab, char text[INET_ADDRSTRLEN])
 
 static __u64 displaced(struct lab *lab)
 {
-	__u64 count;
+	__u64 counts[SIPDAM_TABLE_EVENTS];
 
-	read_summed(filter_map(lab->filter, "table_events"), SIPDAM_TABLE_REFUSED_DISPLACED, &count,
-		    sizeof(count));
-	return count;
+	read_all_summed(filter_map(lab->filter, "table_events"), SIPDAM_TABLE_EVENTS, counts,
+			sizeof(*counts));
+	return counts[SIPDAM_TABLE_REFUSED_DISPLACED];
 }
 
 static void test_the_louder_keeps_its_slot(void **state)

@@ -233,7 +233,7 @@ static void test_sources_of_another_length(void **state)
 	trust(lab, SOURCE);
 	send_from(lab, "192.0.2.200", trusted);
 	send_from(lab, "192.0.3.1", passes);
-	policy = lab_policy_in_force(lab);
+	policy = lab->in_force;
 	assert_int_equal(count_known(lab).trusted, 2);
 	known_end_others(&lab->known, &policy, lab->now);
 	assert_int_equal(count_known(lab).trusted, 1);
@@ -334,7 +334,7 @@ static void see_ports(struct lab *lab, int from, int count)
 
 static int devices(struct lab *lab)
 {
-	struct sipdam_policy policy = lab_policy_in_force(lab);
+	struct sipdam_policy policy = lab->in_force;
 	struct known_entries entries;
 	int seen;
 
