@@ -28,7 +28,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/*_test.c))
 LAB := $(patsubst tests/lab/%.c,$(B)/lab/%,$(wildcard tests/lab/*.c))
 
-.PHONY: all deps-check lab run check check-unit check-prog check-e2e bench install uninstall clean format
+.PHONY: all deps-check lab run check check-unit check-prog check-e2e bench bench-peers install uninstall clean format
 
 all: $(B)/sipdam
 
@@ -144,6 +144,12 @@ bench:
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/bench
 	$(Q)$(B)/bench/bench $(ROUNDS) $(PACKETS)
 
+# The same flood at other filters too: ROUNDS=15 PACKETS=200000.
+bench-peers:
+	$(Q)scripts/install-deps peers
+	$(Q)$(MAKE) --no-print-directory all lab $(B)/bench/sender
+	$(Q)tests/bench/peers $(ROUNDS) $(PACKETS)
+
 $(B)/bench/%.skel.h: tests/bench/%.bpf.c | $(B)/.deps
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
@@ -151,6 +157,7 @@ $(B)/bench/%.skel.h: tests/bench/%.bpf.c | $(B)/.deps
 	$(Q)$(BPFTOOL) gen skeleton $(@:.skel.h=.bpf.o) name $*_bpf > $@.tmp && mv $@.tmp $@
 
 $(B)/bench/bench: $(B)/bench/vary.skel.h
+$(B)/bench/sender: $(B)/bench/sender.skel.h
 $(B)/bench/%: tests/bench/%.c $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) | $(B)/.deps
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
