@@ -8,6 +8,7 @@
 #define PACKET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 
@@ -449,8 +450,7 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 
 enum packet_glance {
 	GLANCE_NOTHING = 0, /* not plain: packet_read has to look */
-	GLANCE_OTHER = 1,   /* plainly not for a protected port */
-	GLANCE_OURS = 2,    /* a plain datagram for a protected port: the packet is read */
+	GLANCE_OURS = 1,    /* a plain datagram for a protected port: the packet is read */
 };
 
 #ifdef __bpf__
@@ -464,8 +464,8 @@ static __always_inline bool is_first_udp_port(const struct sipdam_policy *policy
 }
 
 /*
- * What the ports of plain UDP or TCP tell, at a constant offset. end: where the packet says it ends,
- * bytes: of the first buffer.
+ * Is it plain UDP for a protected port? Its header lies at a constant offset. end: where the packet says it
+ * ends, bytes: of the first buffer.
  */
 static __always_inline int glance_ports(const __u8 *data, const __u32 offset, __u8 protocol, __u32 end,
 					__u32 bytes, const struct sipdam_policy *policy)
@@ -473,11 +473,7 @@ static __always_inline int glance_ports(const __u8 *data, const __u32 offset, __
 	const __be16 *field = (const void *)(data + offset); /* source port, port, length */
 	__u32 length = __builtin_bswap16(field[2]);
 
-	if (end > bytes || !is_transport(protocol) || !field[1])
-		return GLANCE_NOTHING;
-	if (!port_hinted(policy, protocol, __builtin_bswap16(field[1])))
-		return GLANCE_OTHER;
-	if (protocol != IPPROTO_UDP || !is_first_udp_port(policy, field[1]) ||
+	if (end > bytes || protocol != IPPROTO_UDP || !field[1] || !is_first_udp_port(policy, field[1]) ||
 	    length < UDP_HEADER_BYTES + GLANCE_BYTES || offset + length > end)
 		return GLANCE_NOTHING;
 	return GLANCE_OURS;
@@ -551,11 +547,46 @@ static __always_inline int glance_ipv6(const __u8 *data, __u32 bytes, const stru
 #endif
 
 /*
- * The short way, for nearly all packets: plain UDP or TCP over plain IP in the first buffer, without tags,
- * options, extensions or fragments and with lengths that agree. It reads nothing but constant offsets and
- * must say of a packet what packet_read says: OTHER only where that is NOT_SIP, OURS with the very same
- * packet and the first words of its payload. A trial takes both ways and compares. present and length of
- * the packet are the caller's.
+ * The first question, and for RTP the last: is it plain UDP or TCP over plain IP, without tags, options,
+ * extensions or fragments, to a port that can be none of ours? Then packet_read would say NOT_SIP, whatever
+ * the packet's lengths are. A trial takes both ways and compares.
+ */
+static __always_inline bool packet_is_other(frame_t *frame, const struct sipdam_policy *policy)
+{
+#ifdef __bpf__
+	const __u32 ports = ETH_HLEN + IPV4_HEADER_BYTES, ports6 = ETH_HLEN + IPV6_HEADER_BYTES;
+	const __u8 *data = (void *)(long)frame->data;
+	__u32 start, middle; /* type, version, header length; fragment, hops, protocol */
+	__u8 protocol, port; /* the last six bits tell */
+
+	if (data + ports6 + PORTS_BYTES > (const __u8 *)(long)frame->data_end)
+		return false;
+	start = *(const __u32 *)(data + ETH_HLEN - 2);
+	middle = *(const __u32 *)(data + ETH_HLEN + offsetof(struct ipv4_header, fragment));
+	if ((start & __builtin_bswap32(0xffffff00)) == __builtin_bswap32(ETH_P_IP << 16 | 0x4500)) {
+		if (middle & __builtin_bswap32((IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 16))
+			return false;
+		protocol = __builtin_bswap32(middle);
+		port = data[ports + PORTS_BYTES - 1];
+	} else if ((start & __builtin_bswap32(0xfffff000)) ==
+		   __builtin_bswap32((__u32)ETH_P_IPV6 << 16 | 0x6000)) {
+		protocol = data[ETH_HLEN + offsetof(struct ipv6_header, next)];
+		port = data[ports6 + PORTS_BYTES - 1];
+	} else {
+		return false;
+	}
+	return is_transport(protocol) && !port_hinted(policy, protocol, port);
+#else
+	(void)frame, (void)policy;
+	return false;
+#endif
+}
+
+/*
+ * The short way, for nearly all requests: plain UDP over plain IP in the first buffer and with lengths that
+ * agree. It reads nothing but constant offsets and must say of a packet what packet_read says: OURS with the
+ * very same packet and the first words of its payload. A trial takes both ways and compares. present and
+ * length of the packet are the caller's.
  */
 static __always_inline int packet_glance(frame_t *frame, const struct sipdam_policy *policy,
 					 struct packet *packet, __u64 words[GLANCE_WORDS])

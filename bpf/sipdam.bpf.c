@@ -285,7 +285,8 @@ __noinline __u32 message_of_long_method(frame_t *frame, const struct packet *pac
 		cursor_window(&cursor, packet->payload_offset + skip, length, window);
 		if (length > WINDOW_BYTES)
 			length = WINDOW_BYTES;
-		begins = sip_request_begins(window, !packet->payload_whole || window->length < length, begins);
+		begins =
+			sip_request_begins(window, !packet->payload_whole || window->length < length, begins);
 		if (begins < SIP_READ_ON)
 			break;
 		skip += WINDOW_BYTES;
@@ -527,8 +528,7 @@ static __always_inline bool source_admits(const struct run *run)
 {
 	struct work *work = run->work;
 	const struct message *message = &work->message;
-	const struct sipdam_limit *limit =
-		&limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
+	const struct sipdam_limit *limit = &limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
 	struct demand demand = demand_of(run, work->source_hash, message->class, message->tokens);
 
 	if (needs_bill(run)) {
@@ -710,13 +710,13 @@ __noinline int read_long(frame_t *frame, const struct sipdam_policy *policy, str
 }
 
 /*
- * In a trial: does the glance say of the packet what the long way says, in a room of its own? No plain
+ * In a trial: do the short ways say of the packet what the long way says, in a room of its own? No plain
  * payload begins with CR or LF, so that what is behind them is the whole of it.
  */
-static __always_inline bool glance_is_right(const struct run *run, int glance)
+static __always_inline bool short_way_is_right(const struct run *run, bool other)
 {
-	__u32 other = SIPDAM_INTERFACE_OTHER;
-	struct sipdam_counters *room = bpf_map_lookup_elem(&counters, &other);
+	__u32 spare = SIPDAM_INTERFACE_OTHER;
+	struct sipdam_counters *room = bpf_map_lookup_elem(&counters, &spare);
 	struct work *work;
 	int reason;
 
@@ -724,7 +724,7 @@ static __always_inline bool glance_is_right(const struct run *run, int glance)
 		return false;
 	work = (struct work *)room->work;
 	reason = read_long(run->frame, run->policy, work);
-	if (glance == GLANCE_OTHER)
+	if (other)
 		return reason == SIPDAM_REASON_NOT_SIP;
 	begin(run->frame, &run->work->packet);
 	return !reason && packet_same(&run->work->packet, &work->packet) &&
@@ -775,24 +775,25 @@ static __always_inline void remember_refusal(const struct run *run, int reason)
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
-	struct run run = {.frame = context};
+	struct run run = {.frame = context, .policy = policy_in_force()};
+	bool other = run.policy && packet_is_other(context, run.policy);
 	__u32 slot = interface_slot(context);
 	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
-	int glance, reason;
+	bool ours;
+	int reason;
 
-	run.policy = policy_in_force();
 	if (!count || !run.policy)
 		return XDP_PASS;
-	run.work = (struct work *)count->work;
-	glance = glance_at(&run);
-	if (glance == GLANCE_OTHER && !is_trial) {
+	if (other && !is_trial) {
 		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], context->data_end - context->data);
 		return XDP_PASS;
 	}
-	if (is_trial && glance && !glance_is_right(&run, glance))
+	run.work = (struct work *)count->work;
+	ours = !other && glance_at(&run) == GLANCE_OURS;
+	if (is_trial && (other || ours) && !short_way_is_right(&run, other))
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
 	else
-		reason = glance == GLANCE_OURS ? judge_plain(run) : judge_any(&run);
+		reason = ours ? judge_plain(run) : judge_any(&run);
 	remember_refusal(&run, reason);
 	return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &run.work->message);
 }

@@ -275,7 +275,7 @@ static bool is_wanted(const struct sample_case *one, const char *name)
 	return one->program <= BARE_LINE || !name || strstr(one->name, name);
 }
 
-static bool is_needed(int policy, const char *name)
+static bool is_needed(enum policy policy, const char *name)
 {
 	for (size_t i = 0; i < CASES; i++)
 		if (cases[i].policy == policy && is_wanted(&cases[i], name))
