@@ -189,6 +189,19 @@ static int open_feed(const char *path, FILE **file)
 	return 0;
 }
 
+/* The mark that some editors put before UTF-8 says nothing. */
+static void skip_mark(FILE *file)
+{
+	static const unsigned char mark[] = {0xef, 0xbb, 0xbf};
+
+	for (size_t i = 0; i < sizeof(mark); i++) {
+		if (getc(file) != mark[i]) {
+			rewind(file);
+			return;
+		}
+	}
+}
+
 static int read_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *line)
 {
 	struct sipdam_prefix prefix;
@@ -196,6 +209,7 @@ static int read_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *l
 	size_t number = 0;
 	int error;
 
+	skip_mark(file);
 	while (feed_line_read(file, &text)) {
 		number++;
 		if (!text.bad && !text.length)

@@ -11,7 +11,7 @@
 
 #include "sipdam/state.h"
 
-#define ADDRESS_TEXT 46	       /* INET6_ADDRSTRLEN */
+#define ADDRESS_TEXT        46 /* INET6_ADDRSTRLEN */
 #define ADDRESS_PREFIX_TEXT 50 /* an address, a slash and three digits */
 
 /*
@@ -45,9 +45,9 @@ void prefix_set_free(struct prefix_set *set);
 
 /*
  * Reads a feed: one prefix a line, '#' starts a comment, blank lines and CR are skipped, white space
- * around a prefix too. Appends to the set; on failure it holds what it held. Returns 0, -EINVAL with *line
- * set to the number of the first bad line (from 1; 0: not a regular file), -EFBIG when the set would hold
- * more than limit, or the -errno of reading.
+ * around a prefix too, and a byte order mark at the beginning. Appends to the set; on failure it holds what
+ * it held. Returns 0, -EINVAL with *line set to the number of the first bad line (from 1; 0: not a regular
+ * file), -EFBIG when the set would hold more than limit, or the -errno of reading.
  */
 int prefix_set_read(struct prefix_set *set, const char *path, size_t limit, size_t *line);
 

@@ -197,6 +197,37 @@ static void test_feeds_are_read(void **state)
 	assert_null(set.prefix);
 }
 
+/* An editor's mark at the beginning, and nowhere else; a file may end within what looks like one. */
+static void test_a_byte_order_mark(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length, line;
+	} bad[] = {
+		{"\xef\xbb", 2, 1},
+		{"\xef\xbb\xbf\xef\xbb\xbf", 6, 1},
+		{"192.0.2.1\n\xef\xbb\xbf"
+		 "192.0.2.2\n",
+		 23, 2},
+	};
+	struct prefix_set set = {0};
+	size_t line = 0;
+
+	(void)state;
+	assert_int_equal(read_bytes(&set,
+				    "\xef\xbb\xbf"
+				    "192.0.2.1\n",
+				    13, 4, &line),
+			 0);
+	assert_int_equal(read_bytes(&set, "\xef\xbb\xbf", 3, 4, &line), 0);
+	assert_int_equal(set.count, 1);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(read_bytes(&set, bad[i].bytes, bad[i].length, 4, &line), -EINVAL);
+		assert_int_equal(line, bad[i].line);
+	}
+	prefix_set_free(&set);
+}
+
 static void test_bad_lines_are_named_and_nothing_stays(void **state)
 {
 	static const struct {
@@ -279,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_prefix_is_refused),
 		cmocka_unit_test(test_one_address_has_no_length),
 		cmocka_unit_test(test_feeds_are_read),
+		cmocka_unit_test(test_a_byte_order_mark),
 		cmocka_unit_test(test_bad_lines_are_named_and_nothing_stays),
 		cmocka_unit_test(test_feeds_have_a_limit),
 		cmocka_unit_test(test_only_regular_files_are_feeds),
