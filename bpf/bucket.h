@@ -44,10 +44,16 @@ static __always_inline __u64 bucket_tag(__u64 hash, __u32 kind)
 	return (hash >> (64 - TAG_BITS + TAG_KIND_BITS)) << TAG_KIND_BITS | (kind & 0xf);
 }
 
-/* All ones for a negative difference: a choice without a branch, which a random source would mispredict. */
+/*
+ * All ones for a negative difference: a choice without a branch, which a random source would mispredict. The
+ * compiler must not know what the mask is, or it makes a branch of it after all.
+ */
 static __always_inline __u64 sign_mask(__u64 difference)
 {
-	return (__s64)difference >> 63;
+	__u64 mask = (__s64)difference >> 63;
+
+	asm volatile("" : "+r"(mask));
+	return mask;
 }
 
 /*
