@@ -120,6 +120,13 @@ struct sipdam_known {
 };
 _Static_assert(sizeof(struct sipdam_known) == 56, "struct sipdam_known");
 
+/* One cache line of stamps of requests that strangers must send again, see bpf/stamp.h. 0 is free. */
+#define SIPDAM_STAMPS 16
+struct sipdam_stamps {
+	__u32 stamp[SIPDAM_STAMPS];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
+
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
 	__u64 tat; /* ticks, 64 bits */

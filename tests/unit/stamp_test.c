@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The memory of requests that strangers must send again, compiled natively, in lines of exact size. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* clang's unroll */
+#include "stamp.h"
+
+#define MS     1000000ULL
+#define SECOND (1000 * MS)
+#define UNIT   (1ULL << STAMP_TIME_SHIFT)
+#define LEAST  (200 * MS)
+#define MOST   (32 * SECOND)
+
+/* Hashes whose tags are all different. */
+static __u64 hash_of(__u64 number)
+{
+	return (number + 1) << STAMP_TAG_SHIFT;
+}
+
+static int look(struct sipdam_stamps *line, __u64 hash, __u64 now)
+{
+	return stamp_look(line, hash, now, LEAST, MOST);
+}
+
+/* Copies by the clock of RFC 3261, the least and the most with their near misses. */
+static void test_a_copy_in_time(void **state)
+{
+	static const struct {
+		__u64 after;
+		int answer;
+	} rows[] = {
+		{0, STAMP_EARLY},
+		{LEAST / UNIT * UNIT - 1, STAMP_EARLY},
+		{LEAST / UNIT * UNIT, STAMP_AGAIN},
+		{LEAST, STAMP_AGAIN},
+		{500 * MS, STAMP_AGAIN},
+		{31500 * MS, STAMP_AGAIN},
+		{MOST, STAMP_AGAIN},
+		{(MOST / UNIT + 1) * UNIT, STAMP_FIRST},
+		{34 * SECOND, STAMP_FIRST},
+	};
+	const __u64 begin = 1000 * UNIT; /* of a unit, so that the rows count from its start */
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct sipdam_stamps *line = aligned_alloc(64, sizeof(*line));
+
+		*line = (struct sipdam_stamps){};
+		assert_int_equal(look(line, hash_of(7), begin), STAMP_FIRST);
+		assert_int_equal(look(line, hash_of(8), begin + rows[i].after), STAMP_FIRST);
+		assert_int_equal(look(line, hash_of(7), begin + rows[i].after), rows[i].answer);
+		free(line);
+	}
+}
+
+/* An early copy does not put the first one's time off. */
+static void test_early_copies_change_nothing(void **state)
+{
+	struct sipdam_stamps line = {};
+
+	(void)state;
+	assert_int_equal(look(&line, hash_of(1), 0), STAMP_FIRST);
+	for (__u64 now = UNIT; now < 20 * UNIT; now += UNIT)
+		assert_int_equal(look(&line, hash_of(1), now), STAMP_EARLY);
+	assert_int_equal(look(&line, hash_of(1), LEAST), STAMP_AGAIN);
+}
+
+/* A stamp outlives fifteen newer ones in its line and falls to the sixteenth. */
+static void test_the_oldest_gives_way(void **state)
+{
+	(void)state;
+	for (__u64 newer = SIPDAM_STAMPS - 1; newer <= SIPDAM_STAMPS; newer++) {
+		struct sipdam_stamps line = {};
+
+		assert_int_equal(look(&line, hash_of(0), UNIT), STAMP_FIRST);
+		for (__u64 i = 1; i <= newer; i++)
+			assert_int_equal(look(&line, hash_of(i), (1 + i) * UNIT), STAMP_FIRST);
+		assert_int_equal(look(&line, hash_of(0), UNIT + SECOND),
+				 newer < SIPDAM_STAMPS ? STAMP_AGAIN : STAMP_FIRST);
+	}
+}
+
+/* The time of a stamp wraps after 4,096 units: around that instant nothing is different. */
+static void test_around_the_wrap(void **state)
+{
+	(void)state;
+	for (__u64 first = 4050; first < 4150; first++) {
+		struct sipdam_stamps line = {};
+
+		assert_int_equal(look(&line, hash_of(3), first * UNIT), STAMP_FIRST);
+		assert_int_equal(look(&line, hash_of(3), first * UNIT + 100 * MS), STAMP_EARLY);
+		assert_int_equal(look(&line, hash_of(3), first * UNIT + SECOND), STAMP_AGAIN);
+	}
+}
+
+/* A hash whose tag would be 0 has a stamp like others. */
+static void test_a_tag_of_zero(void **state)
+{
+	struct sipdam_stamps line = {};
+
+	(void)state;
+	assert_int_equal(look(&line, 5, 0), STAMP_FIRST);
+	assert_int_equal(look(&line, 5, SECOND), STAMP_AGAIN);
+}
+
+/* Random requests pass a full line less than once in 10,000 (the bound: 16 of 2^20). */
+static void test_strangers_rarely_pass_by_chance(void **state)
+{
+	struct sipdam_stamps line = {};
+	__u64 random = 88172645463325252ULL;
+	const int packets = 2000000;
+	int passed = 0;
+
+	(void)state;
+	for (int i = 0; i < packets; i++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		passed += look(&line, random, (__u64)i * 100 * UNIT) == STAMP_AGAIN;
+	}
+	assert_true(passed < packets / 10000);
+	assert_true(passed > 0); /* or the line was not full and nothing was tested */
+}
+
+static void test_verified_senders(void **state)
+{
+	struct sipdam_line line = {};
+	const __u64 sender = 0x1234567800000000ULL, begin = 77 * UNIT;
+
+	(void)state;
+	assert_true(verified_age(&line, sender, begin) == ~0ULL);
+	verified_note(&line, sender, begin);
+	assert_true(verified_age(&line, sender, begin) == 0);
+	assert_true(verified_age(&line, sender, begin + 3 * UNIT + 1) == 3 * UNIT);
+	assert_true(verified_age(&line, sender ^ 1ULL << 32, begin) == ~0ULL);
+	verified_note(&line, sender, begin + 9 * UNIT); /* its own word again */
+	for (__u64 i = 1; i < SIPDAM_WAYS; i++) {
+		assert_true(verified_age(&line, sender, begin + 9 * UNIT) == 0);
+		verified_note(&line, sender + (i << 32), begin + (9 + i) * UNIT);
+	}
+	assert_true(verified_age(&line, sender, begin + 9 * UNIT) == 0);
+	verified_note(&line, sender + ((__u64)SIPDAM_WAYS << 32), begin + 20 * UNIT);
+	assert_true(verified_age(&line, sender, begin + 20 * UNIT) == ~0ULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_copy_in_time),
+		cmocka_unit_test(test_early_copies_change_nothing),
+		cmocka_unit_test(test_the_oldest_gives_way),
+		cmocka_unit_test(test_around_the_wrap),
+		cmocka_unit_test(test_a_tag_of_zero),
+		cmocka_unit_test(test_strangers_rarely_pass_by_chance),
+		cmocka_unit_test(test_verified_senders),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
