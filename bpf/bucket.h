@@ -239,39 +239,36 @@ static __always_inline bool line_strikes_out(struct sipdam_line *line, __u64 tag
 }
 
 /* A pool's word: 64 bits of time, no tag, no wrap in 37,000 years. A refusal caps it as line_cap does. */
-static __always_inline void pool_cap(struct sipdam_pool *pool, __u64 tat, __u64 now,
-				     const struct sipdam_limit *limit)
+static __always_inline void pool_cap(__u64 *word, __u64 tat, __u64 now, const struct sipdam_limit *limit)
 {
 	if (tat > now && tat - now > limit->depth)
-		bucket_swap(&pool->tat, tat, now + limit->depth);
+		bucket_swap(word, tat, now + limit->depth);
 }
 
-static __always_inline bool pool_conforms(struct sipdam_pool *pool, __u64 now,
-					  const struct sipdam_limit *limit, __u32 n)
+static __always_inline bool pool_conforms(__u64 *word, __u64 now, const struct sipdam_limit *limit, __u32 n)
 {
-	__u64 tat = *(const volatile __u64 *)&pool->tat;
+	__u64 tat = *(const volatile __u64 *)word;
 
 	if (bucket_conforms(limit, tat > now ? tat - now : 0, bucket_cost(limit, n)))
 		return true;
-	pool_cap(pool, tat, now, limit);
+	pool_cap(word, tat, now, limit);
 	return false;
 }
 
-static __always_inline int pool_take(struct sipdam_pool *pool, __u64 now, const struct sipdam_limit *limit,
-				     __u32 n)
+static __always_inline int pool_take(__u64 *word, __u64 now, const struct sipdam_limit *limit, __u32 n)
 {
 	__u64 cost = bucket_cost(limit, n);
 
 #pragma nounroll
 	for (int attempt = 0; attempt < 2; attempt++) {
-		__u64 tat = *(const volatile __u64 *)&pool->tat;
+		__u64 tat = *(const volatile __u64 *)word;
 		__u64 debt = tat > now ? tat - now : 0;
 
 		if (!bucket_conforms(limit, debt, cost)) {
-			pool_cap(pool, tat, now, limit);
+			pool_cap(word, tat, now, limit);
 			return BUCKET_REFUSES;
 		}
-		if (bucket_swap(&pool->tat, tat, now + debt + cost))
+		if (bucket_swap(word, tat, now + debt + cost))
 			return BUCKET_ADMITS;
 	}
 	return BUCKET_CONTENDED;

@@ -84,6 +84,28 @@ struct {
 	__type(value, struct sipdam_pool);
 } pools SEC(".maps");
 
+/*
+ * Requests that strangers must send again: as many lines as `sources`, fifteen stamps each. Full: the oldest
+ * of the line is forgotten, and its sender has to send once more; nothing is counted, since this is how it
+ * works. Touched only while a pool is exhausted.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct sipdam_stamps);
+} stamps SEC(".maps");
+
+/* Who has sent again. Full: the oldest of the line is forgotten, and has to send again once more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_VERIFIED_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} verified SEC(".maps");
+
 /* Verdicts of first fragments for 65,536 datagrams at once; full: see fragments.h. */
 #define FRAGMENT_LINES 8192
 struct {
@@ -222,6 +244,7 @@ struct {
 const volatile __u8 is_trial = 0;        /* 1: clock and wire length come from the trial map */
 const volatile __u32 source_mask = 1023; /* lines of sources, less one */
 const volatile __u32 network_mask = 1023;
+const volatile __u32 stamp_mask = 1023;
 const volatile struct sipdam_secret secret = {}; /* keys of the hash; drawn when the tables are made */
 
 #endif

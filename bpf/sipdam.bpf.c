@@ -10,6 +10,7 @@
  *   inherited   fragments go the way of their first
  *   classify    what the payload is
  *   source      the buckets of the source
+ *   verify      while a pool is exhausted, strangers must send their requests again
  *   network     the bucket that unknown sources of a network share, and peers but for calls in progress
  *   pools       what all unknown sources share
  *
@@ -32,6 +33,7 @@
 #include "sip.h"
 #include "sources.h"
 #include "verdict.h"
+#include "verify.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -60,6 +62,7 @@ struct work {
 	__u32 unread;    /* TRUNCATED where the capture hides the payload */
 	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
 	__u32 devices;   /* of a trusted source */
+	__u32 verified;  /* enum verification, from step 7 on */
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
@@ -69,7 +72,10 @@ struct work {
 	struct ban_request offender;
 	struct sipdam_limit grown;
 	struct bill bill;
-	struct look look;
+	union {
+		struct look look;           /* of a segment */
+		struct verifying verifying; /* of a request over UDP */
+	};
 };
 _Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
 
@@ -596,7 +602,43 @@ static __always_inline int known_reason(const struct run *run)
 	return is_in_progress(&run->work->message) ? SIPDAM_REASON_PEER : SIPDAM_REASON_NONE;
 }
 
-/* Step 7, second half; as with sources, all or none. */
+static __always_inline const struct sipdam_limit *pool_limit(const struct run *run)
+{
+	return &run->policy->pool[run->work->message.class & (SIPDAM_CLASSES_MAX - 1)];
+}
+
+static __always_inline struct sipdam_pool *pool_of(const struct run *run)
+{
+	__u32 class = run->work->message.class;
+
+	return bpf_map_lookup_elem(&pools, &class);
+}
+
+/* What the stamps say of this request, left in the work. */
+static __always_inline __u32 ask_stamps(const struct run *run)
+{
+	struct work *work = run->work;
+
+	work->verifying.now = work->now;
+	work->verified =
+		verification_of(run->frame, &work->packet, run->policy, &work->verifying, &work->window);
+	return work->verified;
+}
+
+/* While the pool of its class is exhausted, a stranger's request goes no further before it comes again. */
+static __always_inline bool is_first_copy(const struct run *run)
+{
+	struct work *work = run->work;
+	const struct sipdam_pool *pool = pool_of(run);
+
+	work->verified = VERIFICATION_OFF;
+	if (!pool || !verification_is_on(pool, work->now, run->policy) ||
+	    limit_is_unlimited(pool_limit(run)) || !is_sent_again(&work->packet, &work->message))
+		return false;
+	return ask_stamps(run) == VERIFICATION_FIRST;
+}
+
+/* Step 7, last part; as with sources, all or none. */
 static __always_inline bool pools_admit(const struct run *run)
 {
 	const struct message *message = &run->work->message;
@@ -605,8 +647,41 @@ static __always_inline bool pools_admit(const struct run *run)
 
 	if (needs_bill(run))
 		return pools_pay(limits, &run->work->bill, now);
-	return pool_takes(&limits->limit[message->class & (SIPDAM_CLASSES_MAX - 1)], message->class, now,
-			  message->tokens);
+	if (run->work->verified >= VERIFICATION_AGAIN)
+		return recent_pays(pool_limit(run), message->class, now);
+	return pool_takes(pool_limit(run), message->class, now, message->tokens);
+}
+
+/* Passes, and who had to send again for it need not do so for the next. */
+static __always_inline int let_in(const struct run *run)
+{
+	const struct work *work = run->work;
+
+	if (work->verified == VERIFICATION_NEW || work->verified == VERIFICATION_AGAIN)
+		verification_note(&work->verifying);
+	return SIPDAM_REASON_WITHIN_LIMITS;
+}
+
+/*
+ * A pool that refuses makes strangers send again from now on, and the very packet that it refused is a first
+ * copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens left.
+ * A function of its own so that it is verified apart.
+ */
+__noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct run run = {.frame = frame, .policy = policy, .work = work};
+	struct sipdam_pool *pool;
+
+	if (!policy || !work || !policy->verify_enabled || !is_request_class(work->message.class) ||
+	    limit_is_unlimited(pool_limit(&run)))
+		return SIPDAM_REASON_POOL_RATE;
+	pool = pool_of(&run);
+	if (!pool || pool_conforms(&pool->tat, work->now >> SIPDAM_TICK_SHIFT, pool_limit(&run), 1))
+		return SIPDAM_REASON_POOL_RATE;
+	verification_begin(pool, work->now);
+	if (work->verified || !is_sent_again(&work->packet, &work->message))
+		return SIPDAM_REASON_POOL_RATE;
+	return ask_stamps(&run) == VERIFICATION_FIRST ? SIPDAM_REASON_UNVERIFIED : SIPDAM_REASON_POOL_RATE;
 }
 
 /* The whole way, from the first header to a reason. */
@@ -640,9 +715,11 @@ static __always_inline int judge(const struct run *run)
 	reason = known_reason(run);
 	if (reason)
 		return reason;
+	if (is_first_copy(run))
+		return SIPDAM_REASON_UNVERIFIED;
 	if (!network_admits(run))
 		return SIPDAM_REASON_NETWORK_RATE;
-	return pools_admit(run) ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_POOL_RATE;
+	return pools_admit(run) ? let_in(run) : turned_away(run->frame, run->policy, run->work);
 }
 
 /* Drops that are the source's own fault: not those for what others send, or for what it is on a list for. */

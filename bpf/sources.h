@@ -115,7 +115,7 @@ static __always_inline bool pool_takes(const struct sipdam_limit *limit, __u32 c
 
 	if (!pool || limit_is_unlimited(limit))
 		return true;
-	answer = pool_take(pool, now, limit, n);
+	answer = pool_take(&pool->tat, now, limit, n);
 	if (answer == BUCKET_CONTENDED)
 		count_table_event(SIPDAM_TABLE_CONTENDED);
 	return answer == BUCKET_ADMITS;
@@ -180,7 +180,7 @@ __noinline int pools_pay_part(const struct sipdam_limit *limit, __u32 class, __u
 
 	if (!limit || !pool || !n || limit_is_unlimited(limit))
 		return 1;
-	return take ? pool_takes(limit, class, now, n) : pool_conforms(pool, now, limit, n);
+	return take ? pool_takes(limit, class, now, n) : pool_conforms(&pool->tat, now, limit, n);
 }
 
 /* now: ticks. */

@@ -394,6 +394,9 @@ static void print_why(const struct account *account, int class, int reason)
 		print_empty("its bucket", &explanation->bucket[class]);
 	else if (reason == SIPDAM_REASON_NETWORK_RATE)
 		print_empty("the bucket of its network", &explanation->network_bucket);
+	else if (reason == SIPDAM_REASON_UNVERIFIED)
+		printf("  the pool of all unknown sources is exhausted: the first copy over UDP is dropped, and\n"
+		       "  the one that is sent again half a second later goes on to the pool\n");
 	else if (reason == SIPDAM_REASON_POOL_RATE)
 		print_empty("the pool of all unknown sources", &explanation->pool[class]);
 }

@@ -47,6 +47,12 @@ static const struct argp parser = {
 	       "  sipdam status --json | jq .interfaces",
 };
 
+static const char *const class_names[SIPDAM_CLASSES_MAX] = {
+#define X(name, number, label, network) [number] = label,
+	SIPDAM_CLASSES(X)
+#undef X
+};
+
 /* Nanoseconds until the deadline, negative where it has passed. */
 static __s64 time_left(const struct snapshot *snapshot)
 {
@@ -60,6 +66,18 @@ static json_t *confirm_json(const struct snapshot *snapshot)
 		return json_null();
 	return json_pack("{s:f, s:b}", "seconds_left", (double)time_left(snapshot) / SECOND, "passed",
 			 snapshot_is_overdue(snapshot));
+}
+
+/* The classes of which strangers must send requests twice now, and for how many seconds yet. */
+static json_t *verification_json(const struct snapshot *snapshot)
+{
+	json_t *left = json_object();
+
+	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
+		if (snapshot->verify_left[class])
+			json_object_set_new(left, class_names[class],
+					    json_real((double)snapshot->verify_left[class] / SECOND));
+	return json_pack("{s:b, s:o}", "enabled", snapshot->policy.verify_enabled != 0, "seconds_left", left);
 }
 
 static json_t *status_json(const struct snapshot *snapshot)
@@ -78,7 +96,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
@@ -87,7 +105,8 @@ static json_t *status_json(const struct snapshot *snapshot)
 			 "lists", lists, "displaced", displaced, "bans", "enabled",
 			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED], "trust", "trusted",
-			 (json_int_t)snapshot->trusted, "peers", (json_int_t)snapshot->peers);
+			 (json_int_t)snapshot->trusted, "peers", (json_int_t)snapshot->peers, "verification",
+			 verification_json(snapshot));
 }
 
 static int print_json(const struct snapshot *snapshot, const struct over_limits *over)
@@ -163,6 +182,25 @@ static void print_trust(const struct snapshot *snapshot)
 	       snapshot->peers == 1 ? "" : "s");
 }
 
+static void print_verification(const struct snapshot *snapshot)
+{
+	const char *before = "Verify      while their pools are exhausted strangers must send twice:\n            ";
+
+	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
+		if (!snapshot->verify_left[class])
+			continue;
+		printf("%s%s (%.0f s more)", before, class_names[class],
+		       (double)snapshot->verify_left[class] / SECOND);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		printf("\n");
+	else
+		printf("Verify      %s\n", snapshot->policy.verify_enabled
+						    ? "no pool is exhausted: strangers need not send twice"
+						    : "switched off (verify.enabled)");
+}
+
 static void print_text(const struct snapshot *snapshot, const struct over_limits *over)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
@@ -190,6 +228,7 @@ static void print_text(const struct snapshot *snapshot, const struct over_limits
 	       policy->list_entries[SIPDAM_LIST_ADDRESSES]);
 	print_bans(snapshot);
 	print_trust(snapshot);
+	print_verification(snapshot);
 	print_tables(snapshot);
 	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])

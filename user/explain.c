@@ -12,6 +12,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* those for clang that unroll loops */
 #include "../bpf/bucket.h"
+#include "../bpf/stamp.h"
 #pragma GCC diagnostic pop
 
 /* The one kind of word in the networks' table. */
@@ -169,13 +170,17 @@ static int read_network(const struct explain_question *question, int map, const 
 
 static int read_pools(const struct explain_question *question, int map, struct explanation *explanation)
 {
+	const struct sipdam_policy *policy = question->policy;
 	__u64 tick = question->now >> SIPDAM_TICK_SHIFT;
 
+	explanation->verify = policy->verify_enabled;
 	for (__u32 class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
 		struct sipdam_pool pool;
 
 		if (bpf_map_lookup_elem(map, &class, &pool))
 			return -errno;
+		explanation->verifying[class] = verification_is_on(&pool, question->now, policy) &&
+						!policy->pool[class].unlimited;
 		explanation->pool[class] = bucket_of(&question->policy->pool[class],
 						     pool.tat > tick ? pool.tat - tick : 0, question->now);
 	}
@@ -275,10 +280,14 @@ int explain_reason(const struct explanation *explanation, int class)
 	if (!refused && explanation->tier == EXPLAIN_PEER &&
 	    (class == SIPDAM_CLASS_DIALOG || class == SIPDAM_CLASS_RESPONSE))
 		return SIPDAM_REASON_PEER;
+	if (!refused && is_request_class((__u32)class) && explanation->verifying[class])
+		return SIPDAM_REASON_UNVERIFIED;
 	if (!refused && explain_is_network_class(class))
 		refused = ask(&explanation->network_bucket, SIPDAM_REASON_NETWORK_RATE);
 	if (!refused)
-		refused = ask(&explanation->pool[class], SIPDAM_REASON_POOL_RATE);
+		refused = ask(&explanation->pool[class],
+			      is_request_class((__u32)class) && explanation->verify ? SIPDAM_REASON_UNVERIFIED
+										    : SIPDAM_REASON_POOL_RATE);
 	if (refused < 0)
 		return SIPDAM_REASON_NONE;
 	return refused ? refused : SIPDAM_REASON_WITHIN_LIMITS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What the filter would do with the next packet of one source, and why: the program's steps
- * (bpf/sipdam.bpf.c) over copies of the words it keeps, by its own arithmetic (bpf/bucket.h, hash.h). Takes
+ * (bpf/sipdam.bpf.c) over copies of the words it keeps, by its own arithmetic (bpf/bucket.h, stamp.h, hash.h). Takes
  * nothing and changes nothing. What lists and bans hold is asked elsewhere and handed in.
  */
 #ifndef EXPLAIN_H
@@ -51,6 +51,8 @@ struct explanation {
 	bool spared; /* monitor mode, or a deadline that has passed: nothing is dropped */
 	struct sipdam_prefix source, network;
 	struct explain_bucket bucket[SIPDAM_CLASSES_MAX], pool[SIPDAM_CLASSES_MAX]; /* by enum sipdam_class */
+	bool verify;                        /* verify.enabled: who finds a pool exhausted must send again */
+	bool verifying[SIPDAM_CLASSES_MAX]; /* so must all strangers now */
 	struct explain_bucket network_bucket;
 };
 
@@ -60,7 +62,8 @@ int explain(const struct explain_question *question, const struct explain_maps *
 
 /*
  * Why the next packet would pass or be dropped: a datagram of this class, whole and plain, to a protected
- * port and address. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
+ * port and address; a request is one that was not sent before, from a port that has not sent one twice lately,
+ * and not ACK or CANCEL. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
  */
 int explain_reason(const struct explanation *explanation, int class);
 

@@ -127,8 +127,10 @@ static struct sipdam_bpf *open_skeleton(__u64 sources, const struct sipdam_secre
 		return NULL;
 	bpf_map__set_max_entries(skeleton->maps.sources, sources);
 	bpf_map__set_max_entries(skeleton->maps.networks, network_lines(sources));
+	bpf_map__set_max_entries(skeleton->maps.stamps, sources);
 	skeleton->rodata->source_mask = sources - 1;
 	skeleton->rodata->network_mask = network_lines(sources) - 1;
+	skeleton->rodata->stamp_mask = sources - 1;
 	skeleton->rodata->is_trial = trial;
 	memcpy((void *)&skeleton->rodata->secret, secret, sizeof(*secret));
 	bpf_program__set_flags(skeleton->progs.sipdam_filter, BPF_F_XDP_HAS_FRAGS);
@@ -385,7 +387,8 @@ static int check_whole(struct bpf_object *object, struct problem *problem)
 	bpf_object__for_each_map (map, object) {
 		const char *name = bpf_map__name(map);
 
-		if (!is_pinned(map) || !strcmp(name, "sources") || !strcmp(name, "networks"))
+		if (!is_pinned(map) || !strcmp(name, "sources") || !strcmp(name, "networks") ||
+		    !strcmp(name, "stamps"))
 			continue;
 		if (!pins_path(path, sizeof(path), name) && access(path, F_OK))
 			return problem_set(problem, -ENOENT,
@@ -486,7 +489,7 @@ static int open_live(struct filter *filter, bool running, struct problem *proble
 int filter_prepare(struct filter **filter, const struct settings *settings, const char *config,
 		   bool keep_policy, struct problem *problem)
 {
-	_cleanup_close_ int sources = -1, networks = -1;
+	_cleanup_close_ int sources = -1, networks = -1, stamps = -1;
 	struct sipdam_meta meta = {};
 	struct filter *opened;
 	int error = pins_check(&meta, problem);
@@ -507,12 +510,14 @@ int filter_prepare(struct filter **filter, const struct settings *settings, cons
 	if (!error && running) {
 		sources = unpin_other_size("sources", opened->sources);
 		networks = unpin_other_size("networks", network_lines(opened->sources));
+		stamps = unpin_other_size("stamps", opened->sources);
 	}
 	if (!error)
 		error = prepare(opened, &meta, settings, config, keep_policy, problem);
 	if (error) {
 		pin_again("sources", sources);
 		pin_again("networks", networks);
+		pin_again("stamps", stamps);
 		filter_free(opened);
 		return error;
 	}

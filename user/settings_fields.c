@@ -103,7 +103,7 @@ static const struct field fields[] = {
 			"Whether strangers must retransmit while a pool is exhausted."),
 	NUMBER("verify.min", FIELD_DURATION, verify_min, 0, HOUR,
 	       "Earliest time after the first copy at which a retransmission counts."),
-	NUMBER("verify.max", FIELD_DURATION, verify_max, SECOND / 1000, HOUR,
+	NUMBER("verify.max", FIELD_DURATION, verify_max, SECOND / 1000, 34 * SECOND,
 	       "Latest time after the first copy at which a retransmission counts."),
 	NUMBER("verify.hold", FIELD_DURATION, verify_hold, 0, DAY,
 	       "How long verification goes on after the last exhausted pool."),

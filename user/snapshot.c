@@ -137,6 +137,15 @@ static __u64 level(const struct sipdam_limit *limit, __u64 tat, __u64 now)
 	return ahead < limit->depth ? (limit->depth - ahead) / limit->interval : 0;
 }
 
+static __u64 verification_left(const struct sipdam_policy *policy, __u32 class, __u64 exhausted, __u64 now)
+{
+	__u64 until = exhausted + policy->verify_hold;
+
+	return exhausted && policy->verify_enabled && !policy->pool[class].unlimited && until > now
+		       ? until - now
+		       : 0;
+}
+
 static int read_pools(struct snapshot *snapshot, struct problem *problem)
 {
 #define X(name, number, label, network) number,
@@ -155,8 +164,11 @@ static int read_pools(struct snapshot *snapshot, struct problem *problem)
 		if (bpf_map_lookup_elem(pools, &class, &pool))
 			return read_failed(problem, "pools", -errno);
 		clock_gettime(CLOCK_MONOTONIC, &clock);
-		now = ((__u64)clock.tv_sec * 1000000000 + (__u64)clock.tv_nsec) >> SIPDAM_TICK_SHIFT;
-		snapshot->pool_level[class] = level(&snapshot->policy.pool[class], pool.tat, now);
+		now = (__u64)clock.tv_sec * 1000000000 + (__u64)clock.tv_nsec;
+		snapshot->pool_level[class] =
+			level(&snapshot->policy.pool[class], pool.tat, now >> SIPDAM_TICK_SHIFT);
+		snapshot->verify_left[class] =
+			verification_left(&snapshot->policy, class, pool.exhausted, now);
 	}
 	return 0;
 }

@@ -29,6 +29,8 @@ struct snapshot {
 	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
 						  * UINT64_MAX: unlimited */
+	__u64 verify_left[SIPDAM_CLASSES_MAX];   /* nanoseconds for which strangers must still send the
+						  * requests of a class twice; 0: they need not */
 	__u64 banned;                            /* sources banned now */
 	__u64 trusted, peers;                    /* sources known now */
 	struct sipdam_policy policy;             /* in force */

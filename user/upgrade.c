@@ -46,6 +46,8 @@ static const struct {
 	{"sources", 1, "buckets of sources", true},
 	{"networks", 1, "buckets of networks", true},
 	{"pools", 1, "pools", false},
+	{"stamps", 2, NULL, true},
+	{"verified", 2, NULL, true},
 	{"fragments", 1, "fragments on their way", true},
 	{"bans", 2, "bans", true},
 	{"ban_records", 2, "records of bans", true},

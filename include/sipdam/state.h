@@ -121,16 +121,27 @@ struct sipdam_known {
 _Static_assert(sizeof(struct sipdam_known) == 56, "struct sipdam_known");
 
 /* One cache line of stamps of requests that strangers must send again, see bpf/stamp.h. 0 is free. */
-#define SIPDAM_STAMPS 16
+#define SIPDAM_STAMPS 15
 struct sipdam_stamps {
-	__u32 stamp[SIPDAM_STAMPS];
+	union {
+		struct {
+			__u32 stamp[SIPDAM_STAMPS];
+			__u32 next; /* the place of the oldest, which the next one takes */
+		};
+		__u64 pair[8]; /* the same, two at a time */
+	};
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 
+/* Lines of senders that have sent again: 65,536 of them, as many as 1,000 a second in a minute. */
+#define SIPDAM_VERIFIED_LINES 8192
+
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
-	__u64 tat; /* ticks, 64 bits */
-	__u64 pad[7];
+	__u64 tat;       /* ticks, 64 bits */
+	__u64 exhausted; /* CLOCK_MONOTONIC nanoseconds of the last refusal with verification on; 0: never */
+	__u64 half_tat;  /* ticks: of the half that those share who were verified within the last minute */
+	__u64 pad[5];
 };
 _Static_assert(sizeof(struct sipdam_pool) == 64, "one cache line");
 

@@ -155,7 +155,7 @@ attach() {
 stat() { sipdam stats edge0 --json | jq ".interfaces[0].$1"; }
 
 # Packets that the filter has seen of strangers and judged by limits, and so of the flood.
-flood_seen() { stat 'reasons | .within_limits + .source_rate + .network_rate + .pool_rate + .fragment'; }
+flood_seen() { stat 'reasons | .within_limits + .source_rate + .network_rate + .pool_rate + .unverified + .fragment'; }
 
 # --- the flood, and what reaches its server ---
 

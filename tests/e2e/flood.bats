@@ -99,6 +99,31 @@ is_a_flood() {
 	same "$(flood_seen)" "$(flood_result sent)"
 }
 
+# Three calls a second of somebody whom nobody knows.
+stranger_calls() { from=$STRANGER calls_start $((FLOOD_SECONDS + 1)) -r 3 -m $((3 * (FLOOD_SECONDS + 1))); }
+
+@test "flood: from forged addresses: strangers who send again are let in, and it is not" {
+	FLOOD_SECONDS=5
+	attach
+	callee
+	sink
+	FLOOD_FIRST=$FLOOD flood_start --method INVITE --random 1
+	wait_until 5 strangers_must_send_twice
+	stranger_calls
+	wait_for calls
+	same "$(calls_number 'SuccessfulCall(C)')" "$(calls_number TotalCallCreated)"
+	(($(calls_number 'Retransmissions(C)') >= 1))
+	wait_for flood
+	sink_end
+	is_a_flood
+	(($(reached) >= 400 && $(reached) <= 420)) # the burst of limits.pool.invite, and what came before it was empty
+	same "$(stat reasons.pool_rate)" 0
+	sipdam status | grep 'strangers must send twice'
+	sipdam explain "$SINK" | grep -A1 'INVITE from there would be dropped now: unverified'
+}
+
+strangers_must_send_twice() { (($(stat reasons.unverified) > 1000)); }
+
 @test "flood: IPv6: addresses of one /64 are one source" {
 	limits invite 1000/500 3000/3000 5000/5000
 	attach

@@ -21,7 +21,7 @@ static const char *const payloads[] = {
 	[SIPDAM_CLASS_INVITE] = INVITE_TEXT,
 	[SIPDAM_CLASS_REGISTER] = "REGISTER sip:example.org SIP/2.0\r\n\r\n",
 	[SIPDAM_CLASS_OPTIONS] = "OPTIONS sip:example.org SIP/2.0\r\n\r\n",
-	[SIPDAM_CLASS_DIALOG] = ACK_TEXT,
+	[SIPDAM_CLASS_DIALOG] = "BYE sip:example.org SIP/2.0\r\n\r\n",
 	[SIPDAM_CLASS_OTHER] = "MESSAGE sip:example.org SIP/2.0\r\n\r\n",
 	[SIPDAM_CLASS_RESPONSE] = "SIP/2.0 200 OK\r\n\r\n",
 	[SIPDAM_CLASS_KEEPALIVE] = "\r\n\r\n",
@@ -43,6 +43,9 @@ static const char *const policies[] = {
 	"limits: {network: {rate: 5, burst: 10}}",
 	"ban: {drops: 5, within: 10s, for: 1s, max: 1m}\nlimits: {unknown: {invite: {rate: 10, burst: 2}}}",
 };
+
+static const char *const verification[] = {NOT_VERIFIED, NOT_VERIFIED, "", "verify: {hold: 100ms}\n",
+					   "verify: {hold: 0s}\n"};
 
 static bool is_listed(const struct sipdam_prefix *address, const char *const *list, size_t count)
 {
@@ -105,11 +108,14 @@ static struct explanation explained(struct lab *lab, const char *address)
 	return explained_by(lab, address, &maps);
 }
 
-/* Sends what the explanation is of. */
+/* Sends what the explanation is of: from a port that was not seen before. */
 static void send_class(struct lab *lab, const char *address, int class)
 {
-	struct recipe recipe = {
-		.source = address, .family = strchr(address, ':') ? 6 : 4, .payload = payloads[class]};
+	static __u16 port;
+	struct recipe recipe = {.source = address,
+				.family = strchr(address, ':') ? 6 : 4,
+				.payload = payloads[class],
+				.change = SOURCE_PORT(++port)};
 
 	frame_build(&lab->frame, &recipe);
 	*lab->trial = (struct sipdam_trial){.now = lab->now};
@@ -146,7 +152,8 @@ static void pick_policy(struct lab *lab, struct dice *dice)
 {
 	char yaml[1024];
 
-	snprintf(yaml, sizeof(yaml), "%s%s", chance(dice, 50) ? LISTS : "", ONE_OF(dice, policies));
+	snprintf(yaml, sizeof(yaml), "%s%s%s", ONE_OF(dice, verification), chance(dice, 50) ? LISTS : "",
+		 ONE_OF(dice, policies));
 	lab_policy(lab, yaml);
 }
 
@@ -199,6 +206,23 @@ static void test_it_says_what_then_happens(void **state)
 	assert_true(seen[SIPDAM_REASON_SOURCE_RATE] > 100);
 	assert_true(seen[SIPDAM_REASON_NETWORK_RATE] > 100);
 	assert_true(seen[SIPDAM_REASON_POOL_RATE] > 100);
+	assert_true(seen[SIPDAM_REASON_UNVERIFIED] > 100);
+}
+
+/* The packet that finds the pool exhausted, and all strangers' after it until the hold is over. */
+static void test_verification(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {pool: {invite: {rate: 10, burst: 1}}}");
+	assert_int_equal(check_next(lab, "10.0.0.1", SIPDAM_CLASS_INVITE), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(check_next(lab, "10.0.0.2", SIPDAM_CLASS_INVITE), SIPDAM_REASON_UNVERIFIED);
+	lab->now += SECOND;
+	assert_int_equal(check_next(lab, "10.0.0.3", SIPDAM_CLASS_INVITE), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 9 * SECOND - 1;
+	assert_int_equal(check_next(lab, "10.0.0.4", SIPDAM_CLASS_INVITE), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 1;
+	assert_int_equal(check_next(lab, "10.0.0.5", SIPDAM_CLASS_INVITE), SIPDAM_REASON_WITHIN_LIMITS);
 }
 
 /* Sources beyond counting: words are displaced, tags shared. */
@@ -208,6 +232,7 @@ static void test_in_a_crowded_table(void **state)
 	struct dice dice = {.state = 7};
 
 	lab_policy(lab,
+		   "verify: {enabled: false}\n"
 		   "limits: {unknown: {invite: {rate: 1, burst: 1}}, network: {rate: 1, burst: 2}, pool: "
 		   "{invite: unlimited}}");
 	for (int packet = 0; packet < 20000; packet++) {
@@ -330,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		lab_test(test_it_says_what_then_happens),
+		lab_test(test_verification),
 		lab_test(test_in_a_crowded_table),
 		lab_test(test_levels),
 		lab_test(test_the_next_one),

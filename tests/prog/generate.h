@@ -64,6 +64,7 @@ struct dice {
 	int firsts; /* one fragment in so many is a first one */
 	int still;  /* percent of packets that follow at the same instant */
 	bool storm; /* most packets are fragments of one datagram */
+	int copies; /* percent of packets that are sent again, byte for byte */
 	int beat;   /* not 0: number of the one pace that all limits have, and packets come in its time */
 };
 
@@ -264,9 +265,21 @@ static inline void say_bans(struct policy_text *policy, struct dice *dice)
 	    ONE_OF(dice, within), 1 + below(dice, 4), ONE_OF(dice, most));
 }
 
+/* Strangers must send twice, or not. */
+static inline void say_verification(struct policy_text *policy, struct dice *dice)
+{
+	static const char *const least[] = {"200ms", "200ms", "0s", "1s", "8388608ns", "77ms"};
+	static const char *const most[] = {"32s", "32s", "32s", "1s", "3s", "34s"};
+	static const char *const hold[] = {"10s", "10s", "1s", "1m", "0s", "1ms"};
+
+	say(policy, "verify: {enabled: %s, min: %s, max: %s, hold: %s}\n",
+	    chance(dice, 65) ? "true" : "false", ONE_OF(dice, least), ONE_OF(dice, most), ONE_OF(dice, hold));
+}
+
 static inline void generate_policy(struct policy_text *policy, struct dice *dice)
 {
-	int loose = below(dice, 3); /* which tier of limits is met least */
+	int loose = below(dice, 3);                    /* which tier of limits is met least */
+	bool crowd = dice->copies && chance(dice, 70); /* only pools are met */
 
 	policy->bytes = 0;
 	say(policy, "sources: " TRACE_SOURCES "\nmode: %s\n", chance(dice, 15) ? "monitor" : "enforce");
@@ -276,12 +289,13 @@ static inline void generate_policy(struct policy_text *policy, struct dice *dice
 	say_prefixes(policy, dice, "deny", true);
 	say_keys(policy, dice);
 	say_bans(policy, dice);
+	say_verification(policy, dice);
 	say(policy, "limits:\n");
-	say_limits(policy, dice, "unknown", loose == 0 ? 90 : 40);
+	say_limits(policy, dice, "unknown", crowd || loose == 0 ? 90 : 40);
 	if (chance(dice, 50))
 		say_limits(policy, dice, "allowed", 30);
-	say_limit(policy, dice, "  network", loose == 1 ? 90 : 60);
-	say_limits(policy, dice, "pool", loose == 2 ? 90 : 60);
+	say_limit(policy, dice, "  network", crowd || loose == 1 ? 90 : 60);
+	say_limits(policy, dice, "pool", crowd ? 5 : loose == 2 ? 90 : 60);
 }
 
 /* ---- payloads ---- */
@@ -820,6 +834,28 @@ static inline void generate_known(struct dice *dice, struct generated *packet)
 	packet->lasting = 1 + dice_throw(dice) % (20 * 1000000000ULL);
 }
 
+/*
+ * Sends a packet before it again, mostly as late as the timers of RFC 3261 and of a policy say, or a
+ * nanosecond or a unit beside it. Returns its time.
+ */
+static inline __u64 generate_copy(struct dice *dice, struct trace *trace, int number, __u64 now)
+{
+	static const __u64 after[] = {500000000ULL,  1500000000ULL, 3500000000ULL,  200000000ULL,
+				      1000000000ULL, 3000000000ULL, 31500000000ULL, 32000000000ULL};
+	const struct generated *first = &trace->packet[number - 1 - below(dice, number < 20 ? number : 20)];
+	struct generated *copy = &trace->packet[number];
+	__u64 unit = 1ULL << 23, due = first->now + ONE_OF(dice, after) - (__u64)below(dice, 3) * unit / 2;
+
+	*copy = *first;
+	copy->data = malloc(copy->length);
+	memcpy(copy->data, first->data, copy->length);
+	if (chance(dice, 70) && due > now && due - now < 1000000000ULL * (chance(dice, 90) ? 2 : 40))
+		now = due + (__u64)below(dice, 3) - 1;
+	copy->now = now;
+	copy->by_hand[0] = copy->known[0] = 0;
+	return now;
+}
+
 static inline void generate_trace(struct trace *trace, __u64 seed, struct frame *frame)
 {
 	struct dice dice = {.state = seed * 0x2545f4914f6cdd1dULL};
@@ -835,12 +871,18 @@ static inline void generate_trace(struct trace *trace, __u64 seed, struct frame 
 	}
 	if (chance(&dice, 15))
 		dice.beat = 1 + below(&dice, COUNT(paces) - 1);
+	if (!dice.storm && chance(&dice, 60))
+		dice.copies = 20 + below(&dice, 50);
 	trace->second_from = chance(&dice, 30) ? below(&dice, TRACE_PACKETS) : TRACE_PACKETS;
 	for (int i = 0; i < 2; i++)
 		generate_policy(&trace->policy[i], &dice);
 	now = generate_start(&dice);
 	for (int i = 0; i < TRACE_PACKETS; i++) {
 		now += generate_step(&dice);
+		if (i && chance(&dice, dice.copies)) {
+			now = generate_copy(&dice, trace, i, now);
+			continue;
+		}
 		trace->packet[i].now = now;
 		generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
 				&trace->packet[i]);

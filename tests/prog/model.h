@@ -40,6 +40,16 @@
 /* Left open: a ban's end, and that of a known source, is counted in units of 2^20 ns, rounded up. */
 #define MODEL_BAN_UNIT (1ULL << 20)
 
+/*
+ * A request is known by its beginning. Left open: copies are 200 ms to 32 s apart in whole units of 2^23 ns,
+ * of which 12 bits are counted; those 32 s and that minute after a verification are whole units too.
+ */
+#define MODEL_REQUEST      256
+#define MODEL_VERIFY_UNIT  23
+#define MODEL_VERIFY_WRAP  4096
+#define MODEL_VERIFIED     (32 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
+#define MODEL_VERIFIED_NOW (60 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
+
 /* What either side says of a packet. */
 struct answer {
 	bool dropped;
@@ -91,12 +101,36 @@ struct model_known {
 	__u32 devices;
 };
 
+/* What tells a request from others; the sender is its first two fields. */
+struct model_request {
+	__u8 source[16];
+	__u8 source_port[2];
+	__u8 destination[16];
+	__u8 destination_port[2], udp_length[2];
+	__u8 payload[MODEL_REQUEST]; /* zeros behind its end */
+};
+#define MODEL_SENDER 18 /* bytes of it */
+
+/* When a request was seen first, or a sender was let in after he had sent again. */
+struct model_seen {
+	struct model_request request;
+	__u64 unit;
+};
+
+struct model_memory {
+	struct model_seen *seen;
+	size_t count, room;
+};
+
 struct model {
 	const struct settings *settings;
 	__u64 now; /* nanoseconds */
 	struct model_line *line;
 	size_t lines, line_room;
 	__u64 pool_full_at[SIPDAM_CLASSES_MAX];
+	__u64 half_full_at[SIPDAM_CLASSES_MAX]; /* of the half for those verified within the last minute */
+	__u64 exhausted[SIPDAM_CLASSES_MAX];    /* when the pool refused last, nanoseconds; 0: never */
+	struct model_memory requests, verified;
 	struct model_datagram *datagram;
 	size_t datagrams, datagram_room;
 	struct model_ban *ban;
@@ -1035,6 +1069,173 @@ static inline bool model_in_progress(const struct message *message, const struct
 	return message->class == SIPDAM_CLASS_DIALOG || message->class == SIPDAM_CLASS_RESPONSE;
 }
 
+/* ---- step 7: verification ---- */
+
+enum model_standing {
+	MODEL_NOT_ASKED,
+	MODEL_FIRST_COPY,
+	MODEL_SENT_AGAIN,
+	MODEL_SENT_AGAIN_RECENT, /* and had done so within the last minute */
+	MODEL_VERIFIED_ALREADY,
+};
+
+static inline struct model_request model_known_as(const struct model_packet *packet)
+{
+	struct model_request request = {0};
+	size_t bytes = packet->payload.held < MODEL_REQUEST ? packet->payload.held : MODEL_REQUEST;
+
+	memcpy(request.source, packet->source, 16);
+	memcpy(request.destination, packet->destination, 16);
+	memcpy(request.source_port, packet->rest.data, 2);
+	memcpy(request.destination_port, packet->rest.data + 2, 2);
+	memcpy(request.udp_length, packet->rest.data + 4, 2);
+	memcpy(request.payload, packet->payload.data, bytes);
+	return request;
+}
+
+/* One of the memory that has the same first bytes, or NULL. */
+static inline struct model_seen *model_seen(const struct model_memory *memory,
+					    const struct model_request *request, size_t bytes)
+{
+	for (size_t i = 0; i < memory->count; i++) {
+		if (!memcmp(&memory->seen[i].request, request, bytes))
+			return &memory->seen[i];
+	}
+	return NULL;
+}
+
+static inline void model_see(struct model_memory *memory, const struct model_request *request, size_t bytes,
+			     __u64 unit)
+{
+	struct model_seen *seen = model_seen(memory, request, bytes);
+
+	if (!seen) {
+		if (memory->count == memory->room) {
+			memory->room = memory->room * 2 + 64;
+			memory->seen = realloc(memory->seen, memory->room * sizeof(*seen));
+		}
+		seen = &memory->seen[memory->count++];
+	}
+	seen->request = *request;
+	seen->unit = unit;
+}
+
+static inline __u64 model_unit(const struct model *model)
+{
+	return model->now >> MODEL_VERIFY_UNIT;
+}
+
+/* Requests over UDP, but ACK and CANCEL. */
+static inline bool model_retransmits(const struct model_packet *packet, const struct message *message)
+{
+	return packet->protocol == 17 && message->method && message->method != SIPDAM_METHOD_ACK &&
+	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
+}
+
+static inline enum model_standing model_standing(struct model *model, const struct model_packet *packet)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_request request = model_known_as(packet);
+	struct model_seen *sender = model_seen(&model->verified, &request, MODEL_SENDER);
+	struct model_seen *copy = model_seen(&model->requests, &request, sizeof(request));
+	__u64 age;
+
+	if (sender && model_unit(model) - sender->unit <= MODEL_VERIFIED)
+		return MODEL_VERIFIED_ALREADY;
+	if (copy) {
+		age = (model_unit(model) - copy->unit) % MODEL_VERIFY_WRAP;
+		if (age < policy->verify_min >> MODEL_VERIFY_UNIT)
+			return MODEL_FIRST_COPY; /* the first one's time counts */
+		if (age <= policy->verify_max >> MODEL_VERIFY_UNIT)
+			return sender && model_unit(model) - sender->unit <= MODEL_VERIFIED_NOW
+				       ? MODEL_SENT_AGAIN_RECENT
+				       : MODEL_SENT_AGAIN;
+	}
+	model_see(&model->requests, &request, sizeof(request), model_unit(model));
+	return MODEL_FIRST_COPY;
+}
+
+/* Must strangers send twice now? */
+static inline bool model_is_exhausted(const struct model *model, int class)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	__u64 since = model->exhausted[class];
+
+	return policy->verify_enabled && !policy->pool[class].unlimited && since && since <= model->now &&
+	       model->now - since < policy->verify_hold;
+}
+
+/* Half of the pool: each packet costs twice as much as others, of a bucket as large, with room for one at least. */
+static inline bool model_charge_half(struct model *model, int class)
+{
+	struct model_limit limit = model_limit(&model->settings->policy.pool[class]), twice = limit;
+	__u64 now = model_tick(model), half, pool;
+	bool conforms;
+
+	if (twice.burst == 1)
+		twice.burst = 2;
+	if (!model_conforms(&twice, now, model->half_full_at[class], 2, &half)) {
+		model->half_full_at[class] = half;
+		return false;
+	}
+	conforms = model_conforms(&limit, now, model->pool_full_at[class], 1, &pool);
+	model->pool_full_at[class] = pool;
+	if (conforms)
+		model->half_full_at[class] = half;
+	return conforms;
+}
+
+/*
+ * What the pool has refused: verification begins or goes on, and a request that is none's second copy is a
+ * first one. Left open: a segment, which may cost several pools, tells of the class that it is of.
+ */
+static inline int model_refused(struct model *model, const struct model_packet *packet,
+				const struct message *message, enum model_standing standing)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_limit limit = model_limit(&policy->pool[message->class]);
+	__u64 *full_at = &model->pool_full_at[message->class], after;
+
+	if (!policy->verify_enabled || message->class >= SIPDAM_CLASS_RESPONSE)
+		return SIPDAM_REASON_POOL_RATE;
+	if (model_conforms(&limit, model_tick(model), *full_at, 1, &after))
+		return SIPDAM_REASON_POOL_RATE;
+	*full_at = after;
+	model->exhausted[message->class] = model->now;
+	if (standing != MODEL_NOT_ASKED || !model_retransmits(packet, message))
+		return SIPDAM_REASON_POOL_RATE;
+	return model_standing(model, packet) == MODEL_FIRST_COPY ? SIPDAM_REASON_UNVERIFIED
+								 : SIPDAM_REASON_POOL_RATE;
+}
+
+/* Step 7: what strangers share. */
+static inline int model_charge_strangers(struct model *model, const struct model_packet *packet,
+					 const struct message *message, const struct bill *bill)
+{
+	enum model_standing standing = MODEL_NOT_ASKED;
+	struct model_request request;
+	bool admitted;
+
+	if (model_retransmits(packet, message) && model_is_exhausted(model, message->class))
+		standing = model_standing(model, packet);
+	if (standing == MODEL_FIRST_COPY)
+		return SIPDAM_REASON_UNVERIFIED;
+	if (!model_charge_network(model, packet, bill))
+		return SIPDAM_REASON_NETWORK_RATE;
+	if (standing == MODEL_SENT_AGAIN_RECENT || standing == MODEL_VERIFIED_ALREADY)
+		admitted = model_charge_half(model, message->class);
+	else
+		admitted = model_charge_pools(model, bill);
+	if (!admitted)
+		return model_refused(model, packet, message, standing);
+	/* Left open: whom the pool refuses has sent again, and is not verified. */
+	if (standing == MODEL_SENT_AGAIN || standing == MODEL_SENT_AGAIN_RECENT) {
+		request = model_known_as(packet);
+		model_see(&model->verified, &request, MODEL_SENDER, model_unit(model));
+	}
+	return SIPDAM_REASON_WITHIN_LIMITS;
+}
+
 /* Steps 6 to 8. */
 static inline int model_charge(struct model *model, const struct model_packet *packet,
 			       const struct message *message, const struct bill *bill)
@@ -1050,11 +1251,7 @@ static inline int model_charge(struct model *model, const struct model_packet *p
 		return SIPDAM_REASON_TRUSTED;
 	if (tier == SIPDAM_TIER_PEER && model_in_progress(message, bill))
 		return SIPDAM_REASON_PEER;
-	if (!model_charge_network(model, packet, bill))
-		return SIPDAM_REASON_NETWORK_RATE;
-	if (!model_charge_pools(model, bill))
-		return SIPDAM_REASON_POOL_RATE;
-	return SIPDAM_REASON_WITHIN_LIMITS;
+	return model_charge_strangers(model, packet, message, bill);
 }
 
 /* ---- step 3: bans ---- */
@@ -1321,7 +1518,10 @@ static inline struct answer model_run(struct model *model, struct span frame)
 static inline void model_clear(struct model *model)
 {
 	model->lines = model->datagrams = model->bans = model->knowns = 0;
+	model->requests.count = model->verified.count = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
+	memset(model->half_full_at, 0, sizeof(model->half_full_at));
+	memset(model->exhausted, 0, sizeof(model->exhausted));
 }
 
 static inline void model_free(struct model *model)
@@ -1330,6 +1530,8 @@ static inline void model_free(struct model *model)
 	free(model->datagram);
 	free(model->ban);
 	free(model->known);
+	free(model->requests.seen);
+	free(model->verified.seen);
 	memset(model, 0, sizeof(*model));
 }
 

@@ -115,7 +115,7 @@ static void count_answer(struct meeting *meeting, const struct answer *answer)
 	bool bucket =
 		answer->reason == SIPDAM_REASON_WITHIN_LIMITS || answer->reason == SIPDAM_REASON_ALLOWED ||
 		answer->reason == SIPDAM_REASON_TRUSTED || answer->reason == SIPDAM_REASON_PEER ||
-		(answer->reason >= SIPDAM_REASON_SOURCE_RATE && answer->reason <= SIPDAM_REASON_POOL_RATE);
+		(answer->reason >= SIPDAM_REASON_SOURCE_RATE && answer->reason <= SIPDAM_REASON_UNVERIFIED);
 
 	meeting->packets++;
 	meeting->reasons[answer->reason]++;
@@ -469,7 +469,7 @@ static void enough_of_everything(void **state)
 		SIPDAM_REASON_NOT_SIP,     SIPDAM_REASON_ALLOWED,      SIPDAM_REASON_WITHIN_LIMITS,
 		SIPDAM_REASON_DENIED,      SIPDAM_REASON_MALFORMED,    SIPDAM_REASON_FRAGMENT,
 		SIPDAM_REASON_SOURCE_RATE, SIPDAM_REASON_NETWORK_RATE, SIPDAM_REASON_POOL_RATE,
-		SIPDAM_REASON_BANNED,      SIPDAM_REASON_TRUSTED,
+		SIPDAM_REASON_BANNED,      SIPDAM_REASON_TRUSTED,      SIPDAM_REASON_UNVERIFIED,
 	};
 	struct meeting *meeting = *state;
 

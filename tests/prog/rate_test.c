@@ -228,7 +228,7 @@ static void test_pool_rate(void **state)
 	struct lab *lab = *state;
 	char text[INET_ADDRSTRLEN];
 
-	lab_policy(lab, "limits: {pool: {invite: " TEN_A_SECOND "}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: " TEN_A_SECOND "}}");
 	for (int n = 0; n < 20; n++)
 		send_from(lab, spoofed(text, n, false), passes);
 	for (int n = 20; n < 30; n++)
@@ -247,10 +247,10 @@ static void test_a_pool_lowered_while_in_debt(void **state)
 	struct lab *lab = *state;
 	char text[INET_ADDRSTRLEN];
 
-	lab_policy(lab, "limits: {pool: {invite: " TEN_A_SECOND "}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: " TEN_A_SECOND "}}");
 	for (int n = 0; n < 20; n++)
 		send_from(lab, spoofed(text, n, false), passes);
-	lab_policy(lab, "limits: {pool: {invite: {rate: 10, burst: 5}}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: {rate: 10, burst: 5}}}");
 	send_from(lab, "192.0.2.1", over_pool);
 	lab->now += TENTH - TICK;
 	send_from(lab, "192.0.2.2", over_pool);
@@ -264,7 +264,7 @@ static void test_who_is_charged(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 2}}, network: {rate: 1, burst: 3}, "
+	lab_policy(lab, NOT_VERIFIED "limits: {unknown: {invite: {rate: 1, burst: 2}}, network: {rate: 1, burst: 3}, "
 			"pool: {invite: {rate: 1, burst: 4}}}");
 	send_many_from(lab, 2, "192.0.2.1", passes);
 	send_many_from(lab, 10, "192.0.2.1", over_source); /* takes nothing of the network */
@@ -514,7 +514,7 @@ static void test_messages_of_a_segment_in_network_and_pool(void **state)
 	lab_send(lab, "three more", &three, over_network);
 	lab_send_many(lab, "two are left", 2, &invite, passes);
 	lab_send(lab, "none is left", &invite, over_network);
-	lab_policy(lab, "limits: {pool: {invite: {rate: 1, burst: 5}}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: {rate: 1, burst: 5}}}");
 	lab_forget(lab);
 	lab_send(lab, "three", &three, passes);
 	lab_send(lab, "three more", &three, over_pool);

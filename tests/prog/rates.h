@@ -9,7 +9,14 @@
 #define TENTH         (100 * MILLISECOND)
 #define TEN_A_SECOND  "{rate: 10, burst: 20}"
 #define NO_OTHER      "network: unlimited, pool: {invite: unlimited}"
+#define NOT_VERIFIED  "verify: {enabled: false}\n" /* a pool's refusal is one at once */
 #define SOURCES_ALONE "limits: {" NO_OTHER "}"
+
+/* From another port. */
+#define SOURCE_PORT(value)                                                                                   \
+	{                                                                                                    \
+		LAYER_TRANSPORT, 0, 2, false, value                                                          \
+	}
 
 static const struct recipe invite = {.payload = INVITE_TEXT};
 static const struct expect passes = AN_INVITE;

@@ -106,7 +106,7 @@ static void test_a_pool_13_days_later(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_policy(lab, "limits: {pool: {invite: {rate: 1, burst: 2}}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: {rate: 1, burst: 2}}}");
 	lab_send_many(lab, "burst", 2, &invite, passes);
 	lab_send(lab, "empty", &invite, over_pool);
 	lab->now += WRAP;
@@ -226,7 +226,7 @@ static void test_the_pool_holds_when_tables_are_full(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_policy(lab, "limits: {pool: {invite: " TEN_A_SECOND "}}");
+	lab_policy(lab, NOT_VERIFIED "limits: {pool: {invite: " TEN_A_SECOND "}}");
 	assert_int_equal(flood(lab, 0, 3 * LAB_SOURCES * SIPDAM_WAYS, false), 20);
 	lab->now += SECOND;
 	assert_int_equal(flood(lab, 1 << 15, 1000, false), 10);

@@ -11,7 +11,7 @@
 /* Policies that let nothing through at one step. */
 #define NOTHING_FROM_A_SOURCE   "limits: {unknown: {invite: {rate: 0, burst: 1}}}\n"
 #define NOTHING_FROM_A_NETWORK  "limits: {network: {rate: 0, burst: 1}}\n"
-#define NOTHING_FROM_STRANGERS  "limits: {pool: {invite: {rate: 0, burst: 1}}}\n"
+#define NOTHING_FROM_STRANGERS  "verify: {enabled: false}\nlimits: {pool: {invite: {rate: 0, burst: 1}}}\n"
 #define NOTHING_FROM_THE_LISTED "limits: {allowed: {invite: {rate: 0, burst: 1}}}\n"
 
 #define INVITE_IS(verdict, reason) EXPECT(verdict, reason, INVITE, INVITE)
@@ -23,6 +23,10 @@ static void test_steps_in_order(void **state)
 		{"source", {.payload = INVITE_TEXT}, NOTHING_FROM_A_SOURCE, INVITE_IS(DROP, SOURCE_RATE)},
 		{"network", {.payload = INVITE_TEXT}, NOTHING_FROM_A_NETWORK, INVITE_IS(DROP, NETWORK_RATE)},
 		{"pool", {.payload = INVITE_TEXT}, NOTHING_FROM_STRANGERS, INVITE_IS(DROP, POOL_RATE)},
+		{"verification",
+		 {.payload = INVITE_TEXT},
+		 "limits: {pool: {invite: {rate: 0, burst: 1}}}",
+		 INVITE_IS(DROP, UNVERIFIED)},
 		{"a limit of another class",
 		 {.payload = ACK_TEXT},
 		 NOTHING_FROM_A_SOURCE,
@@ -564,7 +568,6 @@ static bool reason_is_absent(int reason)
 {
 	switch (reason) {
 	case SIPDAM_REASON_EGRESS:
-	case SIPDAM_REASON_UNVERIFIED:
 	case SIPDAM_REASON_TLS_VERSION:
 	case SIPDAM_REASON_SIGNATURE:
 	case SIPDAM_REASON_REFLECTION:

@@ -157,8 +157,8 @@ static void test_against_a_plain_bucket(void **state)
 				 expected ? BUCKET_ADMITS : BUCKET_REFUSES);
 		assert_false(displaced);
 		expected = plain_take(&plain_pool, now, &limit, n);
-		assert_int_equal(pool_conforms(&pool, now, &limit, n), expected);
-		assert_int_equal(pool_take(&pool, now, &limit, n), expected ? BUCKET_ADMITS : BUCKET_REFUSES);
+		assert_int_equal(pool_conforms(&pool.tat, now, &limit, n), expected);
+		assert_int_equal(pool_take(&pool.tat, now, &limit, n), expected ? BUCKET_ADMITS : BUCKET_REFUSES);
 		now += random_next(&seed) % 2 ? random_next(&seed) % 2000 : 0;
 	}
 	assert_true(now > TURN);
@@ -255,10 +255,10 @@ static void test_limits_lowered(void **state)
 	assert_int_equal(take(line, 0xabcd1, NOW, &after, &displaced), BUCKET_REFUSES);
 	assert_int_equal(take(line, 0xabcd1, NOW + 999, &after, &displaced), BUCKET_REFUSES);
 	assert_int_equal(take(line, 0xabcd1, NOW + 1000, &after, &displaced), BUCKET_ADMITS);
-	assert_int_equal(pool_take(&pool, NOW, &before, 50), BUCKET_ADMITS);
-	assert_int_equal(pool_take(&pool, NOW, &after, 1), BUCKET_REFUSES);
-	assert_int_equal(pool_take(&pool, NOW + 999, &after, 1), BUCKET_REFUSES);
-	assert_int_equal(pool_take(&pool, NOW + 1000, &after, 1), BUCKET_ADMITS);
+	assert_int_equal(pool_take(&pool.tat, NOW, &before, 50), BUCKET_ADMITS);
+	assert_int_equal(pool_take(&pool.tat, NOW, &after, 1), BUCKET_REFUSES);
+	assert_int_equal(pool_take(&pool.tat, NOW + 999, &after, 1), BUCKET_REFUSES);
+	assert_int_equal(pool_take(&pool.tat, NOW + 1000, &after, 1), BUCKET_ADMITS);
 	free(line);
 }
 
@@ -289,7 +289,7 @@ static void *compete(void *argument)
 	while ((answer = line_take(all->line, 0xabcd1, NOW, HORIZON, &all->limit, 1, &displaced)) !=
 	       BUCKET_REFUSES)
 		all->from_line[rival->number] += answer == BUCKET_ADMITS;
-	while ((answer = pool_take(&all->pool, NOW, &all->limit, 1)) != BUCKET_REFUSES)
+	while ((answer = pool_take(&all->pool.tat, NOW, &all->limit, 1)) != BUCKET_REFUSES)
 		all->from_pool[rival->number] += answer == BUCKET_ADMITS;
 	return NULL;
 }

@@ -92,6 +92,7 @@ static struct snapshot *make_snapshot(void)
 		snapshot->pool_level[class] = UINT64_MAX;
 	snapshot->pool_level[SIPDAM_CLASS_INVITE] = 0;
 	snapshot->pool_level[SIPDAM_CLASS_DIALOG] = 4000;
+	snapshot->verify_left[SIPDAM_CLASS_INVITE] = 1;
 	snapshot->policy.list_entries[SIPDAM_LIST_ALLOW] = 3;
 	snapshot->policy.list_entries[SIPDAM_LIST_DENY] = 1000000;
 	snapshot->meta.sources = 1048576;
@@ -447,6 +448,7 @@ static void metrics_have_every_row(void **state)
 	assert_int_equal(lines_with(text, "sipdam_class_packets_total{"), 2 * 3 * ALL_CLASSES);
 	assert_int_equal(lines_with(text, "sipdam_list_entries{"), SIPDAM_LISTS);
 	assert_int_equal(lines_with(text, "sipdam_pool_level{"), 2);
+	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 5);
 	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 3);
 	assert_line(text, "sipdam_packets_total{interface=\"eth0\",verdict=\"pass\",reason=\"truncated\"} 0");
 }
@@ -474,7 +476,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 20);
+	assert_int_equal(described, 21);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -524,6 +526,8 @@ static void metrics_read_exactly(void **state)
 		"sipdam_list_entries{list=\"addresses\"} 0",
 		"sipdam_pool_level{class=\"invite\"} 0",
 		"sipdam_pool_level{class=\"dialog\"} 4000",
+		"sipdam_verification_active{class=\"invite\"} 1",
+		"sipdam_verification_active{class=\"other\"} 0",
 		"sipdam_source_table_lines 1048576",
 		"sipdam_monitor_mode 1",
 		"sipdam_confirm_pending 0",

@@ -72,7 +72,7 @@ static void test_early_copies_change_nothing(void **state)
 	assert_int_equal(look(&line, hash_of(1), LEAST), STAMP_AGAIN);
 }
 
-/* A stamp outlives fifteen newer ones in its line and falls to the sixteenth. */
+/* A stamp outlives fourteen newer ones in its line and falls to the fifteenth. */
 static void test_the_oldest_gives_way(void **state)
 {
 	(void)state;
@@ -110,7 +110,7 @@ static void test_a_tag_of_zero(void **state)
 	assert_int_equal(look(&line, 5, SECOND), STAMP_AGAIN);
 }
 
-/* Random requests pass a full line less than once in 10,000 (the bound: 16 of 2^20). */
+/* Random requests pass a full line less than once in 10,000 (15 of 2^20). */
 static void test_strangers_rarely_pass_by_chance(void **state)
 {
 	struct sipdam_stamps line = {};
