@@ -96,12 +96,14 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
 			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
+			 "sources_in_use",
+			 snapshot->source_fill < 0 ? json_null() : json_real(snapshot->source_fill),
 			 "lists", lists, "displaced", displaced, "bans", "enabled",
 			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED], "trust", "trusted",
@@ -136,9 +138,10 @@ static void print_tables(const struct snapshot *snapshot)
 {
 	const __u64 *events = snapshot->table_events;
 
-	printf("Tables      %llu lines of sources; live entries replaced: %llu sources,\n"
-	       "            %llu networks, %llu fragments\n",
-	       (unsigned long long)snapshot->meta.sources,
+	printf("Tables      %llu lines of sources", (unsigned long long)snapshot->meta.sources);
+	if (snapshot->source_fill >= 0)
+		printf(", %.1f %% in use", 100 * snapshot->source_fill);
+	printf("\n            live entries replaced: %llu sources, %llu networks, %llu fragments\n",
 	       (unsigned long long)events[SIPDAM_TABLE_SOURCE_DISPLACED],
 	       (unsigned long long)events[SIPDAM_TABLE_NETWORK_DISPLACED],
 	       (unsigned long long)events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);

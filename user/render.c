@@ -483,6 +483,10 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 	fprintf(out, "sipdam_peer_sources %" PRIu64 "\n", (uint64_t)snapshot->peers);
 	metric(out, "sipdam_source_table_lines", "gauge", "Size of the table of sources.");
 	fprintf(out, "sipdam_source_table_lines %" PRIu64 "\n", (uint64_t)snapshot->meta.sources);
+	metric(out, "sipdam_source_table_fill", "gauge",
+	       "Share of the table of sources that is in use, 0 to 1, by a sample.");
+	if (snapshot->source_fill >= 0)
+		fprintf(out, "sipdam_source_table_fill %.4f\n", snapshot->source_fill);
 }
 
 static void metrics_policy(const struct snapshot *snapshot, FILE *out)

@@ -22,6 +22,7 @@
 #include "pins.h"
 #include "slots.h"
 #include "snapshot.h"
+#include "table.h"
 
 static int read_failed(struct problem *problem, const char *map, int error)
 {
@@ -127,6 +128,24 @@ static int read_table_events(struct snapshot *snapshot, struct problem *problem)
 	return 0;
 }
 
+/* Lines that tell how full the table of sources is: a hash spreads them evenly, so the first are a fair sample. */
+#define FILL_LINES 4096
+
+/* A reload that changes its size takes the table away for a moment: then this is unknown. */
+static void read_fill(struct snapshot *snapshot)
+{
+	__u32 lines = snapshot->meta.sources < FILL_LINES ? (__u32)snapshot->meta.sources : FILL_LINES;
+	_cleanup_close_ int sources = pins_open("sources", true, NULL);
+	_cleanup_free_ struct sipdam_line *line =
+		sources < 0 ? NULL : table_copy(sources, lines, sizeof(*line));
+
+	snapshot->source_fill = -1;
+	if (line)
+		snapshot->source_fill = (double)table_live(line, lines, snapshot->now >> SIPDAM_TICK_SHIFT,
+							   snapshot->policy.horizon) /
+					(lines * SIPDAM_WAYS);
+}
+
 /* Packets that a bucket of this arrival time admits at one instant. tat, now: ticks. */
 static __u64 level(const struct sipdam_limit *limit, __u64 tat, __u64 now)
 {
@@ -217,8 +236,10 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 		error = read_interfaces(fresh, problem);
 	if (!error)
 		error = read_table_events(fresh, problem);
-	if (!error)
+	if (!error) {
+		read_fill(fresh);
 		error = read_pools(fresh, problem);
+	}
 	if (!error)
 		error = read_bans(fresh, problem);
 	if (!error)

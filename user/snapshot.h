@@ -31,6 +31,8 @@ struct snapshot {
 						  * UINT64_MAX: unlimited */
 	__u64 verify_left[SIPDAM_CLASSES_MAX];   /* nanoseconds for which strangers must still send the
 						  * requests of a class twice; 0: they need not */
+	double source_fill;                      /* share of the table of sources that is in use, 0 to 1;
+						  * negative: unknown */
 	__u64 banned;                            /* sources banned now */
 	__u64 trusted, peers;                    /* sources known now */
 	struct sipdam_policy policy;             /* in force */

@@ -24,6 +24,23 @@ __u32 table_source_bits(const struct sipdam_policy *policy, const __u8 address[1
  * there, or it would be looked over. */
 void table_open_gate(struct sipdam_ban_gate *gate, __u64 end);
 
+/*
+ * How many words of lines of sources or networks are live: buckets that are not full at this time (ticks). By
+ * bucket_ahead of the program: one further ahead than any bucket is deep (horizon) is an old word.
+ */
+static inline size_t table_live(const struct sipdam_line *line, size_t lines, __u64 now, __u64 horizon)
+{
+	size_t live = 0;
+
+	for (size_t i = 0; i < lines * SIPDAM_WAYS; i++) {
+		__u64 word = line[i / SIPDAM_WAYS].word[i % SIPDAM_WAYS];
+		__u64 ahead = (word - now) & ((1ULL << SIPDAM_TAT_BITS) - 1);
+
+		live += word && ahead && ahead <= horizon;
+	}
+	return live;
+}
+
 static inline __u64 table_word(const __u64 *word)
 {
 	return __atomic_load_n(word, __ATOMIC_RELAXED);

@@ -96,6 +96,7 @@ static struct snapshot *make_snapshot(void)
 	snapshot->policy.list_entries[SIPDAM_LIST_ALLOW] = 3;
 	snapshot->policy.list_entries[SIPDAM_LIST_DENY] = 1000000;
 	snapshot->meta.sources = 1048576;
+	snapshot->source_fill = 0.25;
 	return snapshot;
 }
 
@@ -476,7 +477,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 21);
+	assert_int_equal(described, 22);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -529,6 +530,7 @@ static void metrics_read_exactly(void **state)
 		"sipdam_verification_active{class=\"invite\"} 1",
 		"sipdam_verification_active{class=\"other\"} 0",
 		"sipdam_source_table_lines 1048576",
+		"sipdam_source_table_fill 0.2500",
 		"sipdam_monitor_mode 1",
 		"sipdam_confirm_pending 0",
 		"sipdam_confirm_overdue 0",
