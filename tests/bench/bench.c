@@ -20,6 +20,7 @@
 
 #include "bans.h"
 #include "filter.h"
+#include "known.h"
 #include "settings.h"
 #include "vary.skel.h"
 
@@ -33,11 +34,14 @@ enum policy {
 	POLICY_WIDE,
 	POLICY_BANS,
 	POLICY_WIDE_BANS,
+	POLICY_NO_POOL,      /* nothing for strangers, each of whom may send what he likes */
+	POLICY_VERIFICATION, /* the same, and they must send again */
 	POLICY_LISTED, /* this and what follows: a deny list of a million, see listings */
 	POLICY_LISTED_24,
 	POLICY_LISTED_28,
 	POLICY_LISTED_IPV6,
 	POLICY_LISTED_64,
+	POLICY_ALL, /* everything that a stranger's packet can be asked: lists, bans, trust, verification */
 	POLICIES
 };
 
@@ -62,6 +66,7 @@ struct sample_case {
 /* Bans in force under POLICY_BANS, and for how long: longer than a benchmark. */
 #define BANS         50000
 #define BANS_LASTING (24ULL * 3600 * 1000000000)
+#define TRUSTED      10000 /* under POLICY_ALL, from the address behind the last banned one */
 
 /* A case that is compared with a bare verdict, which is the verdict expected of nearly every packet. */
 #define CASE(label, what, verdict, to, from, many, rules)                                                    \
@@ -86,6 +91,7 @@ static const struct listing {
 	[POLICY_LISTED_28] = {SCATTER << 4, 96 + 28, false},
 	[POLICY_LISTED_IPV6] = {SCATTER, 128, true},
 	[POLICY_LISTED_64] = {SCATTER, 64, true},
+	[POLICY_ALL] = {SCATTER, 128, false},
 };
 
 /* A million sources, each of which meets its own entry. */
@@ -113,6 +119,10 @@ static struct sample_case cases[] = {
 	CASE("10,000 sources, others are banned", FILTER, DROP, 5060, ELEVEN, 10000, BANS),
 	CASE("1,000,000 sources", FILTER, DROP, 5060, ELEVEN, 1000000, DEFAULT),
 	CASE("16,000,000 sources, spoofed", FILTER, DROP, 5060, ELEVEN, 16000000, DEFAULT),
+	CASE("10,000, refused by the pool", FILTER, DROP, 5060, ELEVEN, 10000, NO_POOL),
+	CASE("10,000, verification", FILTER, DROP, 5060, ELEVEN, 10000, VERIFICATION),
+	CASE("1,000,000, verification", FILTER, DROP, 5060, ELEVEN, 1000000, VERIFICATION),
+	CASE("16,000,000 spoofed, all stages on", FILTER, DROP, 5060, ELEVEN, 16000000, ALL),
 	CASE("10,000, not among 1,000,000 listed", FILTER, DROP, 5060, ELEVEN, 10000, LISTED),
 	DENIED_CASE("denied, one of 1,000,000 listed", LISTED, SCATTER, false),
 	DENIED_CASE("denied by a /24, of 1,000,000", LISTED_24, SCATTER << 8, false),
@@ -223,6 +233,37 @@ static void widen(struct sipdam_policy *policy)
 	policy->horizon = wide.depth;
 }
 
+/* Limits of which the pools' alone are ever met. */
+static void no_pool(struct sipdam_policy *policy)
+{
+	const struct sipdam_limit none = {.interval = 1};
+
+	widen(policy);
+	for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++)
+		policy->pool[class] = none;
+}
+
+/* Some that are trusted, none of whom sends here. */
+static void trust_many(struct filter *filter)
+{
+	struct known known;
+
+	if (known_map(&known, filter_map(filter, "known"), filter_map(filter, "known_records"),
+		      filter_map(filter, "known_gate"), filter_map(filter, "secrets")))
+		die("mapping the trusted sources", errno);
+	for (__u32 n = 0; n < TRUSTED; n++) {
+		struct known_grant grant = {.source = {.bits = 128, .address = {[10] = 0xff, [11] = 0xff}},
+					    .trusted = true,
+					    .cause = SIPDAM_KNOWN_MANUAL,
+					    .lasting = BANS_LASTING};
+		__be32 address = htonl(BANNED + BANS + n);
+
+		memcpy(grant.source.address + 12, &address, sizeof(address));
+		known_add(&known, &grant, book_now());
+	}
+	known_close(&known);
+}
+
 static void ban_many(struct filter *filter, const struct sipdam_policy *policy)
 {
 	struct bans bans;
@@ -297,11 +338,17 @@ static void open_filters(const char *name)
 			die(problem.text, EINVAL);
 		if (policy == POLICY_WIDE || policy == POLICY_WIDE_BANS)
 			widen(&settings.policy);
+		if (policy == POLICY_NO_POOL || policy == POLICY_VERIFICATION)
+			no_pool(&settings.policy);
+		if (policy == POLICY_NO_POOL)
+			settings.policy.verify_enabled = 0;
 		if (filter_open_private(&filters[policy], &settings, true, &problem))
 			die(problem.text, EIO);
 		count_loopback(filters[policy]);
-		if (policy == POLICY_BANS || policy == POLICY_WIDE_BANS)
+		if (policy == POLICY_BANS || policy == POLICY_WIDE_BANS || policy == POLICY_ALL)
 			ban_many(filters[policy], &settings.policy);
+		if (policy == POLICY_ALL)
+			trust_many(filters[policy]);
 		if (policy >= POLICY_LISTED)
 			deny_million(filters[policy], &listings[policy]);
 		settings_free(&settings);
