@@ -316,7 +316,7 @@ stat_size() { wc -c <"$1"; }
 		# shellcheck disable=SC2086
 		refused 1 "${command%% *}: no BPF file system at /sys/fs/bpf.*mount -t bpf" sipdam $command
 	done
-	! inside ip link show | grep -q xdp
+	run ! has_xdp
 	inside mount -t bpf bpf /sys/fs/bpf
 	sipdam attach e0
 }
@@ -324,7 +324,7 @@ stat_size() { wc -c <"$1"; }
 @test "badinput: the bpffs is mounted read-only" {
 	inside mount -o remount,ro /sys/fs/bpf
 	refused 1 'attach: /sys/fs/bpf/sipdam: Read-only file system' sipdam attach e0
-	! inside ip link show | grep -q xdp
+	run ! has_xdp
 	inside mount -o remount,rw /sys/fs/bpf
 	run_filter
 	inside mount -o remount,ro /sys/fs/bpf
@@ -409,7 +409,7 @@ foreign_now() { inside ip -d link show e1 | grep -o 'prog/xdp id [0-9]* name for
 		[ "$(foreign_now)" = "$foreign_id" ]
 	done
 	[ "$(inside ip link show | grep -c prog/xdp)" = 1 ]
-	! inside ls /sys/fs/bpf/sipdam
+	run ! inside ls /sys/fs/bpf/sipdam
 	run_filter
 	refused 1 'attach: e1: another XDP program' sipdam attach e1
 	refused 1 'detach: e1: .*not attached' sipdam detach e1

@@ -26,7 +26,6 @@ wait_until() {
 
 mode_of() { sipdam status --json | jq -r --arg name "$1" '.interfaces[] | select(.name == $name) | .mode'; }
 is_native() { [[ $(mode_of "$1") == native ]]; }
-has_xdp() { inside ip link show "$1" 2>/dev/null | grep -q xdp; }
 
 # The daemon, with privileges or by another program that takes them away: serve [PROGRAM ARGUMENT...]
 serve() {
@@ -355,7 +354,7 @@ whole() {
 		and origin("config") == ["198.18.0.0/15", {"11": "203.0.113.1", "22": "203.0.113.2"}
 			[.[1]["limits.pool.options.rate"].value | tostring]]
 		and (origin("feed feed.txt") | length == 0 or (length == 50 and (map(split(".")[1]) | unique | length == 1)))
-		and .[0].lists.deny >= (.[2].entries | length)' seen.json >/dev/null || { jq -c . seen.json; return 1; }
+		and .[0].lists.deny == (.[2].entries | length)' seen.json >/dev/null || { jq -c . seen.json; return 1; }
 }
 
 # The n-th of the commands that are killed, to $victim.

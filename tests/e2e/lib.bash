@@ -81,6 +81,9 @@ counted() {
 	done
 }
 
+# Whether a program is on an interface, or on any: has_xdp [NAME]
+has_xdp() { inside ip link show ${1:+"$1"} 2>/dev/null | grep -q xdp; }
+
 seen() { stat "$1" '.packets | .passed + .dropped + .would_drop'; }
 
 # --- what a command does ---
@@ -150,18 +153,23 @@ filter_program() {
 	echo $((16#$bytes))
 }
 
-# Nothing on an interface, nothing in the bpffs, and of the objects listed in a file none is left. The kernel
-# frees them a moment after the last one who held them.
+# Waits until the kernel has freed these, a moment after the last one who held them: freed map|prog ID
+freed() {
+	local tries=250
+	while bpftool "$1" show id "$2" >/dev/null 2>&1; do
+		((tries-- > 0)) || { bpftool "$1" show id "$2"; return 1; }
+		sleep 0.02
+	done
+}
+
+# Nothing on an interface, nothing in the bpffs, and of the objects listed in a file none is left.
 nothing_left() {
-	local kind id tries=250
+	local kind id
 	[[ $(inside ls /sys/fs/bpf) == "$(printf '%s\n' maps.debug progs.debug)" ]] || { inside ls -R /sys/fs/bpf; return 1; }
 	if inside ip link show 2>/dev/null | grep xdp; then
 		return 1
 	fi
 	[[ $# == 0 ]] || while read -r kind id; do
-		while bpftool "$kind" show id "$id" >/dev/null 2>&1; do
-			((tries-- > 0)) || { bpftool "$kind" show id "$id"; return 1; }
-			sleep 0.02
-		done
+		freed "$kind" "$id" || return
 	done <"$1"
 }

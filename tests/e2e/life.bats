@@ -69,7 +69,7 @@ works() {
 	sipdam deny add 198.18.0.0/15
 	sipdam detach e0
 	[ "$(sipdam status --json | jq -c '[.interfaces[].name]')" = '["e1"]' ]
-	! inside ip link show e0 | grep -q xdp
+	run ! has_xdp e0
 	send 1 5
 	counted 1 .reasons.denied 5
 	sipdam attach e0 # the list is still there
@@ -86,7 +86,7 @@ works() {
 	[ "$output" = "e0: replaced in place, native" ]
 	seen_state | diff before -
 	[ "$(filter_program)" != "$program" ]
-	! bpftool prog show id "$program" 2>/dev/null || { sleep 0.5 && ! bpftool prog show id "$program"; }
+	freed prog "$program"
 	run -0 sipdam attach e0 e1
 	[[ $output == "e0: replaced in place, native"*"e1: attached, native" ]]
 	[ "$(sipdam get limits.unknown.invite.rate)" = 7 ]
@@ -144,7 +144,7 @@ works() {
 	seen_state >before
 	refused 1 'lo: its driver has no XDP' sipdam attach e1 lo --mode native
 	seen_state | diff before -
-	! inside ip link show e1 | grep -q xdp
+	run ! has_xdp e1
 }
 
 @test "life: sources changed and reload: the table is new, the interfaces filter on" {
@@ -247,7 +247,7 @@ works() {
 	seen_state >before
 	refused 1 'at most 16 interfaces' sipdam attach e16
 	seen_state | diff before -
-	! inside ip link show e16 | grep -q xdp
+	run ! has_xdp e16
 	works 15 198.18.0.1
 	inside ip link del e3
 	sipdam attach e16 # in the place of the one that is gone
@@ -266,7 +266,7 @@ works() {
 	send 1 5
 	counted 1 .reasons.denied 5
 	add_pair 0 # made again: no program, until it is attached
-	! inside ip link show e0 | grep -q xdp
+	run ! has_xdp e0
 	sipdam attach e0
 	send 0 5
 	counted 0 .reasons.denied 5

@@ -238,7 +238,7 @@ swaps_under_flood() {
 		hex 07 $(printf 'ff %.0s' {1..399})
 	refused 1 'was not made by sipdam, or is damaged: remove it' sipdam attach e0
 	[ "$(inside ls /sys/fs/bpf/sipdam)" = meta ]
-	! inside ip link show e0 | grep -q xdp
+	run ! has_xdp e0
 	inside rm /sys/fs/bpf/sipdam/meta
 	inside bpftool map create /sys/fs/bpf/sipdam/meta type hash key 4 value 4 entries 1 name foreign
 	refused 1 'was not made by sipdam, or is damaged' sipdam attach e0
