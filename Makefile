@@ -99,10 +99,13 @@ endif
 
 E2E_TESTS := $(wildcard tests/e2e/*.bats)
 
+# As many compilers at once as there are CPUs, unless make was told how many.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # `sudo make check` installs what tests need, builds and runs them all; TESTS=... runs some of them.
 check:
 	$(Q)scripts/install-deps check
-	$(Q)$(MAKE) --no-print-directory check-build
+	$(Q)$(MAKE) --no-print-directory $(JOBS) check-build
 	$(Q)tests/run $(or $(TESTS),$(UNIT_TESTS) $(PROG_TESTS) $(E2E_TESTS))
 
 .PHONY: check-build
@@ -111,10 +114,16 @@ check-build: all lab $(UNIT_TESTS) $(PROG_TESTS) $(B)/tests/sibling/sipdam $(B)/
 # What upgrades are tested with: this tool as another version of the same layout, and as one of a later layout whose
 # counters have another shape.
 SOURCES := $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.[ch]) Makefile
-$(B)/tests/sibling/sipdam: $(SOURCES) | $(B)/.deps
-	$(call say,BUILD,$@)
+VERSIONED := $(shell grep -l SIPDAM_VERSION $(USER_SOURCES))
+SIBLING_OBJECTS := $(VERSIONED:user/%.c=$(B)/tests/sibling/%.o)
+$(B)/tests/sibling/%.o: user/%.c $(HEADERS) Makefile | $(B)/.deps $(SKELETONS)
+	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(MAKE) --no-print-directory B=$(@D) VERSION=$(VERSION)-sibling $@ >$(@D).log || { cat $(@D).log; exit 1; }
+	$(Q)$(CC) $(subst "$(VERSION)","$(VERSION)-sibling",$(ALL_CFLAGS)) -c $< -o $@
+$(B)/tests/sibling/filter.o: $(SKELETONS)
+$(B)/tests/sibling/sipdam: $(SIBLING_OBJECTS) $(filter-out $(VERSIONED:user/%.c=$(B)/user/%.o),$(USER_OBJECTS))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $$($(PKG_CONFIG) --libs $(LIBS))
 $(B)/tests/newer/sipdam: $(SOURCES) | $(B)/.deps
 	$(call say,BUILD,$@)
 	$(Q)mkdir -p $(@D)
