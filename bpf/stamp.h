@@ -4,7 +4,7 @@
  * who has sent one again in time. Pure: lines, hashes and a time in, an answer out. What a request is, is
  * verify.h's.
  *
- * A line has fifteen stamps, tag:20 | time:12, in units of 8.4 ms; the oldest gives way, so that a stamp
+ * A line has fifteen stamps, tag:18 | time:14, in units of 8.4 ms; the oldest gives way, so that a stamp
  * lives until fifteen newer ones have met its line. They are written by plain stores: of two CPUs that write
  * the same one at once, one is forgotten, and its sender has to send once more.
  */
@@ -34,9 +34,9 @@ static __always_inline bool verification_is_on(const struct sipdam_pool *pool, _
 }
 
 #define STAMP_TIME_SHIFT 23 /* nanoseconds to units: 8.4 ms */
-#define STAMP_TIME_BITS  12 /* 34.4 s, and timers end at 32 (RFC 3261 17.1.1.2) */
+#define STAMP_TIME_BITS  14 /* 137 s: timers end at 32 (RFC 3261 17.1.1.2), and what is later is not taken for earlier */
 #define STAMP_TIME_MASK  ((1u << STAMP_TIME_BITS) - 1)
-#define STAMP_TAG_SHIFT  44 /* the hash's highest 20 bits */
+#define STAMP_TAG_SHIFT  46 /* the hash's highest 18 bits */
 
 enum stamp_answer {
 	STAMP_FIRST = 0, /* no copy is known: this one is, now */
@@ -52,7 +52,7 @@ static __always_inline __u32 stamp_tag(__u64 hash)
 	return tag ? tag : 1;
 }
 
-/* Units since the stamp was made, modulo 34.4 s. */
+/* Units since the stamp was made, modulo 137 s. */
 static __always_inline __u32 stamp_age(__u32 stamp, __u64 now)
 {
 	return ((__u32)(now >> STAMP_TIME_SHIFT) - stamp) & STAMP_TIME_MASK;
@@ -65,7 +65,7 @@ static __always_inline __u32 stamp_read(const struct sipdam_stamps *line, __u32 
 
 /* The same in both halves of a word. */
 #define STAMP_PAIR(half) ((__u64)(half) << 32 | (half))
-#define STAMP_TAGS       STAMP_PAIR(0x7ffff800u) /* tags, moved by one bit: the highest is free for a carry */
+#define STAMP_TAGS       STAMP_PAIR((0x80000000u - (1u << (STAMP_TIME_BITS - 1)))) /* tags, moved by one bit: the highest is free for a carry */
 #define STAMP_CARRIES    STAMP_PAIR(0x80000000u)
 
 /*

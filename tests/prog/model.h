@@ -42,11 +42,11 @@
 
 /*
  * A request is known by its beginning. Left open: copies are 200 ms to 32 s apart in whole units of 2^23 ns,
- * of which 12 bits are counted; those 32 s and that minute after a verification are whole units too.
+ * of which 14 bits are counted; those 32 s and that minute after a verification are whole units too.
  */
 #define MODEL_REQUEST      256
 #define MODEL_VERIFY_UNIT  23
-#define MODEL_VERIFY_WRAP  4096
+#define MODEL_VERIFY_WRAP  16384
 #define MODEL_VERIFIED     (32 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
 #define MODEL_VERIFIED_NOW (60 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
 

@@ -95,6 +95,8 @@ static void test_when_a_copy_counts(void **state)
 		{IN_UNITS(32 * SECOND) + UNIT - 1, true},
 		{IN_UNITS(32 * SECOND) + UNIT, false},
 		{33 * SECOND, false},
+		{40 * SECOND, false},
+		{59 * SECOND, false},
 	};
 	struct lab *lab = *state;
 	__u64 begin;
