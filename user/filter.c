@@ -169,7 +169,7 @@ static int trial_place(struct filter *filter, int list, const struct book *book,
 	if (!book->count)
 		return 0;
 	return lists_place(bpf_map__fd(filter->skeleton->maps.lists), list, 0, book, 0, TRIAL_SEED,
-			   &policy->index[list], NULL);
+			   &policy->index[list]);
 }
 
 int filter_trial_configure(struct filter *filter, const struct settings *settings, struct problem *problem)

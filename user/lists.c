@@ -20,9 +20,6 @@
 
 #define PIECE_BYTES (SIPDAM_PIECE_LINES * sizeof(struct sipdam_line))
 
-/* Pieces that are open at once. The kernel waits for packets once for each such batch. */
-#define BATCH 256
-
 /* Seeds that are tried; the second is needed for one small list in thousands. */
 #define SEEDS_MAX 8
 
@@ -123,6 +120,14 @@ static int make_memory(const char *name, __u32 value_size, __u32 entries)
 	return bpf_map_create(BPF_MAP_TYPE_ARRAY, name, sizeof(__u32), value_size, entries, &opts);
 }
 
+bool lists_has_book(int list, __u32 half)
+{
+	char name[32], path[300];
+
+	book_pin(name, list, half);
+	return !pins_path(path, sizeof(path), name) && !access(path, F_OK);
+}
+
 int lists_write_book(int list, __u32 half, const struct book *book)
 {
 	size_t bytes = book->count * sizeof(*book->entry);
@@ -183,18 +188,8 @@ static int put_pieces(int outer, __u32 first, const int *fds, __u32 count)
 	return put_one_by_one(outer, keys, fds, count);
 }
 
-/* The same piece everywhere from `first` up to `end`. */
-static int put_everywhere(int outer, __u32 first, __u32 end, int piece)
-{
-	int fds[SIPDAM_PIECES_MAX];
-
-	for (__u32 i = 0; first + i < end; i++)
-		fds[i] = piece;
-	return first < end ? put_pieces(outer, first, fds, end - first) : 0;
-}
-
 /* Makes pieces and maps them at `at`, one behind the other. Returns how many, or -errno. */
-static int make_pieces(int fds[BATCH], __u32 count, char *at)
+static int make_pieces(int fds[SIPDAM_PIECES_MAX], __u32 count, char *at)
 {
 	for (__u32 i = 0; i < count; i++) {
 		int error = 0;
@@ -213,35 +208,20 @@ static int make_pieces(int fds[BATCH], __u32 count, char *at)
 	return count;
 }
 
-/*
- * Puts as many new pieces as a list needs at its place, mapped at `memory`; the rest of the place refers to
- * the first of them. *piece: its descriptor. 0 or -errno.
- */
-static int put_new_pieces(int outer, __u32 first, __u32 count, char *memory, int *piece)
+/* Puts as many new pieces as a list needs at its place, mapped at `memory`. */
+static int put_new_pieces(int outer, __u32 first, __u32 count, char *memory)
 {
-	int fds[BATCH], kept = -1, error = 0;
+	int fds[SIPDAM_PIECES_MAX];
+	int error = make_pieces(fds, count, memory);
 
-	for (__u32 done = 0; !error && done < count; done += BATCH) {
-		__u32 batch = count - done < BATCH ? count - done : BATCH;
-
-		error = make_pieces(fds, batch, memory + done * PIECE_BYTES);
-		if (error < 0)
-			break;
-		error = put_pieces(outer, first + done, fds, batch);
-		close_all(fds + !done, batch - !done);
-		if (!done)
-			kept = fds[0];
-	}
-	if (!error)
-		error = put_everywhere(outer, first + count, first + SIPDAM_PIECES_MAX, kept);
-	if (error && kept >= 0)
-		close(kept);
-	if (!error)
-		*piece = kept;
+	if (error < 0)
+		return error;
+	error = put_pieces(outer, first, fds, count);
+	close_all(fds, count);
 	return error;
 }
 
-static int place_plan(int outer, __u32 first, const struct index_plan *plan, int *piece)
+static int place_plan(int outer, __u32 first, struct index_plan *plan)
 {
 	__u32 pieces = (plan->lines + SIPDAM_PIECE_LINES - 1) / SIPDAM_PIECE_LINES;
 	size_t bytes;
@@ -251,32 +231,30 @@ static int place_plan(int outer, __u32 first, const struct index_plan *plan, int
 	pieces = pieces ? pieces : 1;
 	if (pieces > SIPDAM_PIECES_MAX)
 		return -ENOSPC;
+	plan->index.pieces = pieces;
 	bytes = pieces * PIECE_BYTES;
 	memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
 		return -errno;
-	error = put_new_pieces(outer, first, pieces, memory, piece);
-	if (!error) {
+	error = put_new_pieces(outer, first, pieces, memory);
+	if (!error)
 		error = indexer_fill(plan, memory);
-		if (error)
-			close(*piece);
-	}
 	munmap(memory, bytes);
 	return error;
 }
 
 int lists_place(int outer, int list, __u32 half, const struct book *book, __u64 now, __u64 seed,
-		struct sipdam_index *index, int *piece)
+		struct sipdam_index *index)
 {
 	__u32 first = SIPDAM_LIST_PIECE(list, half);
 	struct index_plan plan;
-	int error = -EAGAIN, made = -1;
+	int error = -EAGAIN;
 
 	for (int tries = 0; error == -EAGAIN && tries < SEEDS_MAX; tries++, seed += SIPDAM_MIX_1) {
 		error = indexer_plan(&plan, book, now, seed);
 		if (error)
 			return error;
-		error = place_plan(outer, first, &plan, &made);
+		error = place_plan(outer, first, &plan);
 		indexer_free(&plan);
 	}
 	if (error)
@@ -284,21 +262,15 @@ int lists_place(int outer, int list, __u32 half, const struct book *book, __u64 
 	*index = plan.index;
 	index->piece = first;
 	index->half = half;
-	if (piece)
-		*piece = made;
-	else
-		close(made);
 	return 0;
 }
 
-int lists_retire(int outer, int list, __u32 half, int piece)
+int lists_retire(int outer, int list, __u32 half, __u32 pieces)
 {
 	__u32 first = SIPDAM_LIST_PIECE(list, half);
 
-	return put_everywhere(outer, first, first + SIPDAM_PIECES_MAX, piece);
-}
-
-int lists_blank_piece(void)
-{
-	return make_memory("list", sizeof(struct sipdam_line), SIPDAM_PIECE_LINES);
+	for (__u32 key = first; key < first + pieces; key++)
+		if (bpf_map_delete_elem(outer, &key) && errno != ENOENT)
+			return -errno;
+	return 0;
 }

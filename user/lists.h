@@ -6,6 +6,8 @@
 #ifndef LISTS_H
 #define LISTS_H
 
+#include <stdbool.h>
+
 #include "book.h"
 #include "problem.h"
 
@@ -18,22 +20,23 @@ int lists_read_book(int list, __u32 half, struct book *book);
 /* Makes, fills and pins the book at a place that is not in force; an empty one is only taken away. */
 int lists_write_book(int list, __u32 half, const struct book *book);
 
+/* Is there a book at a place? */
+bool lists_has_book(int list, __u32 half);
+
 /* Takes the book of a place away, if there is one. */
 void lists_forget_book(int list, __u32 half);
 
 /*
  * Makes the lines for a book and puts them at a place that is not in force. outer: the map `lists`; now:
- * entries that have expired by then are left out; seed: of the hashes. What of the place is not needed
- * refers to the first piece: so old pieces are given back. *piece: descriptor of that one, if not NULL.
- * 0 or -errno (-ENOSPC: more entries than a list takes).
+ * entries that have expired by then are left out; seed: of the hashes.
+ * index->pieces tells lists_retire how many pieces that were. 0 or -errno (-ENOSPC: more entries than a list
+ * takes).
  */
 int lists_place(int outer, int list, __u32 half, const struct book *book, __u64 now, __u64 seed,
-		struct sipdam_index *index, int *piece);
+		struct sipdam_index *index);
 
-/* Gives the lines of a place that is no more in force back: it refers to this piece alone from now on. */
-int lists_retire(int outer, int list, __u32 half, int piece);
-
-/* A piece in which nothing is listed, for lists_retire. Returns a descriptor or -errno. */
-int lists_blank_piece(void);
+/* Gives the first pieces of a place that is not in force back; SIPDAM_PIECES_MAX: all there may be. 0 or
+ * -errno. */
+int lists_retire(int outer, int list, __u32 half, __u32 pieces);
 
 #endif

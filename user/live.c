@@ -82,22 +82,28 @@ struct commit {
 	struct sipdam_policy before, after;
 	int outer;
 	bool changed[SIPDAM_LISTS];
-	int piece[SIPDAM_LISTS]; /* of a new list */
 };
 
-/* Puts a changed list at its idle place. The policy tells where, and how many entries it has. */
+/*
+ * Puts a changed list at its idle place. The policy tells where, and how many entries it has. The book comes
+ * first and goes last: where there is one at an idle place a commit was killed, and may have left pieces.
+ */
 static int place_list(struct commit *commit, int list, const struct book *book)
 {
 	struct sipdam_index *index = &commit->after.index[list];
 	__u32 half = commit->before.index[list].half ^ 1;
 	__u64 now = book_now();
-	int error =
-		lists_place(commit->outer, list, half, book, now, draw_seed(), index, &commit->piece[list]);
+	int error = 0;
 
-	/* Also where that failed: the place may refer to pieces by now. */
+	if (lists_has_book(list, half))
+		error = lists_retire(commit->outer, list, half, SIPDAM_PIECES_MAX);
+	if (error)
+		return error;
 	commit->changed[list] = true;
+	index->pieces = SIPDAM_PIECES_MAX; /* what there may be if it fails */
+	error = lists_write_book(list, half, book);
 	if (!error)
-		error = lists_write_book(list, half, book);
+		error = lists_place(commit->outer, list, half, book, now, draw_seed(), index);
 	if (!error)
 		commit->after.list_entries[list] = book_prefixes(book, now, &index->first_end);
 	return error;
@@ -125,26 +131,17 @@ static int ready_list(struct commit *commit, int list, const struct book_change 
  */
 static void give_back(struct commit *commit, const struct sipdam_policy *in_force)
 {
+	const struct sipdam_policy *not_in_force =
+		in_force == &commit->after ? &commit->before : &commit->after;
+
 	for (int list = 0; list < SIPDAM_LISTS; list++) {
 		__u32 idle = in_force->index[list].half ^ 1;
 
 		if (!commit->changed[list])
 			continue;
-		if (commit->piece[list] < 0)
-			commit->piece[list] = lists_blank_piece();
-		if (commit->piece[list] >= 0)
-			lists_retire(commit->outer, list, idle, commit->piece[list]);
+		lists_retire(commit->outer, list, idle, not_in_force->index[list].pieces);
 		lists_forget_book(list, idle);
 	}
-}
-
-static void end_commit(struct commit *commit)
-{
-	for (int list = 0; list < SIPDAM_LISTS; list++)
-		if (commit->piece[list] >= 0)
-			close(commit->piece[list]);
-	if (commit->outer >= 0)
-		close(commit->outer);
 }
 
 /* ---- commit ---- */
@@ -197,7 +194,7 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 
 /* Bans and trust are of sources: where another length of prefix is one, those of before are of nobody. */
 static int end_foreign_sources(const struct sipdam_policy *before, const struct sipdam_policy *policy,
-			    struct problem *problem)
+			       struct problem *problem)
 {
 	struct known known;
 	struct bans bans;
@@ -235,7 +232,7 @@ static int ready_lists(struct commit *commit, const struct book_change *const ch
 static int commit(const struct sipdam_policy *policy, const struct book_change *const changes[SIPDAM_LISTS],
 		  struct problem *problem)
 {
-	struct commit commit = {.after = *policy, .outer = -1, .piece = {-1, -1, -1}};
+	struct commit commit = {.after = *policy, .outer = -1};
 	__u32 slot;
 	int error = read_active(&slot, problem);
 
@@ -250,7 +247,8 @@ static int commit(const struct sipdam_policy *policy, const struct book_change *
 	if (!error)
 		error = write_slot(slot ^ 1, &commit.after, problem);
 	give_back(&commit, error ? &commit.before : &commit.after);
-	end_commit(&commit);
+	if (commit.outer >= 0)
+		close(commit.outer);
 	return error ? error : end_foreign_sources(&commit.before, &commit.after, problem);
 }
 

@@ -19,10 +19,14 @@
 
 #include <linux/types.h>
 
-/* Lines come in pieces of 128 KiB, each a map of its own: all of one size, so that reading one is no call. */
-#define SIPDAM_PIECE_SHIFT 11
+/*
+ * Lines come in pieces of 2 MiB, each a map of its own: all of one size, so that reading one is no call, and
+ * few, because Linux before 6.8 waits for all packets on their way, some 16 ms, with each piece that is put
+ * or taken.
+ */
+#define SIPDAM_PIECE_SHIFT 15
 #define SIPDAM_PIECE_LINES (1u << SIPDAM_PIECE_SHIFT)
-#define SIPDAM_PIECES_MAX  1024 /* of one list */
+#define SIPDAM_PIECES_MAX  64 /* of one list */
 
 /* Entries a list may have: what fits into that many pieces, whatever they are. */
 #define SIPDAM_LIST_ENTRIES_MAX 2000000
@@ -57,7 +61,7 @@ struct sipdam_index {
 	__u32 lengths4;    /* of length4 */
 	__u32 open4;       /* of length4: those that solid4 does not tell; they come first */
 	__u32 lengths6;    /* of length6 */
-	__u32 reserved;
+	__u32 pieces;      /* at its place in the outer map */
 	__u8 length4[40];  /* IPv4 prefix lengths in narrow */
 	__u8 length6[136]; /* IPv6 prefix lengths, longest first */
 };
