@@ -142,7 +142,7 @@ static void test_cut_at_every_byte(void **state)
 			if (!read_text(rows[i].message, length, &cut))
 				continue;
 			assert_int_equal(cut.status, whole.status);
-			assert_true(cut.at <= length + 8);
+			assert_true(cut.at <= length + 16);
 			assert_true(cut.contacts <= whole.contacts);
 		}
 	}
