@@ -23,7 +23,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-func
 USER_SOURCES := $(wildcard user/*.c)
 USER_OBJECTS := $(USER_SOURCES:user/%.c=$(B)/user/%.o)
 HEADERS := $(wildcard include/sipdam/*.h user/*.h)
-SKELETONS := $(B)/gen/sipdam.skel.h $(B)/gen/entry.skel.h
+SKELETONS := $(B)/gen/sipdam.skel.h $(B)/gen/egress.skel.h $(B)/gen/entry.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/*_test.c))
 LAB := $(patsubst tests/lab/%.c,$(B)/lab/%,$(wildcard tests/lab/*.c))
@@ -57,7 +57,7 @@ $(B)/user/%.o: user/%.c $(HEADERS) Makefile | $(B)/.deps $(SKELETONS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(B)/user/filter.o: $(SKELETONS)
+$(B)/user/filter.o $(B)/user/egress.o: $(SKELETONS)
 
 # explain tells what the program would do by the arithmetic of the program.
 $(B)/user/explain.o: $(wildcard bpf/*.h)

@@ -123,17 +123,12 @@ static __always_inline struct ban_slot ban_slot(const struct sipdam_line *line,
 }
 
 /*
- * Opens the gate up to the end of a ban. Before the ban is written, or packets would be let by for a moment.
+ * Opens a gate up to the end of a ban. Before the ban is written, or packets would be let by for a moment.
  * Every failed exchange is another CPU's that raised it: with fewer than so many at once one succeeds.
  */
 #define GATE_ATTEMPTS 8
-static __always_inline bool gate_open_until(__u64 end)
+static __always_inline bool gate_raise(struct sipdam_ban_gate *gate, __u64 end)
 {
-	__u32 zero = 0;
-	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&ban_gate, &zero);
-
-	if (!gate)
-		return false;
 #pragma nounroll
 	for (int attempt = 0; attempt < GATE_ATTEMPTS; attempt++) {
 		__u64 latest = *(const volatile __u64 *)&gate->latest;
@@ -142,6 +137,14 @@ static __always_inline bool gate_open_until(__u64 end)
 			return true;
 	}
 	return false;
+}
+
+static __always_inline bool gate_open_until(__u64 end)
+{
+	__u32 zero = 0;
+	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&ban_gate, &zero);
+
+	return gate && gate_raise(gate, end);
 }
 
 static __always_inline void ban_write(struct sipdam_ban *ban, const struct ban_request *source, __u32 times)

@@ -26,9 +26,15 @@
 /* A window is what is read of a payload at once: enough for a start-line's beginning. */
 #define WINDOW_BYTES 64
 
-/* What a frame is to those who must hand it on: the kernel's context, or memory. */
-#ifdef __bpf__
+/* What a frame is to those who must hand it on: the kernel's context, on its way in or out, or memory. */
+#if defined(__bpf__) && defined(FRAME_LEAVES)
+typedef struct __sk_buff frame_t;
+#define frame_load_bytes    bpf_skb_load_bytes
+#define frame_bytes(frame)  ((frame)->len)
+#elif defined(__bpf__)
 typedef struct xdp_md frame_t;
+#define frame_load_bytes    bpf_xdp_load_bytes
+#define frame_bytes(frame)  bpf_xdp_get_buff_len(frame)
 #else
 typedef struct {
 	const __u8 *data;
@@ -107,7 +113,7 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 		__builtin_memcpy(target, __builtin_assume_aligned(from, 8), size);
 		return CURSOR_DONE;
 	}
-	if (!bpf_xdp_load_bytes(cursor->frame, offset, target, size))
+	if (!frame_load_bytes(cursor->frame, offset, target, size))
 		return CURSOR_DONE;
 #else
 	if (offset + size <= cursor->present) {
@@ -161,7 +167,7 @@ static __always_inline void cursor_window(const struct cursor *cursor, __u32 off
 	/* Linux before 6.8 learns from "size is not 0" nothing about the least; from the last byte's number
 	 * it does. */
 	asm volatile("" : "+r"(last));
-	if (last < WINDOW_BYTES && bpf_xdp_load_bytes(cursor->frame, offset, window->word, last + 1))
+	if (last < WINDOW_BYTES && frame_load_bytes(cursor->frame, offset, window->word, last + 1))
 		size = 0;
 #else
 	memcpy(window->word, cursor->data + (size ? offset : 0), size);

@@ -10,6 +10,16 @@
 
 #include "search.h"
 
+/* The policy in force for the whole way of a packet, and the lists that it names. */
+static __always_inline const struct sipdam_policy *policy_in_force(void)
+{
+	__u32 zero = 0;
+	__u32 *index = bpf_map_lookup_elem(&active, &zero);
+	__u32 slot = index ? *index & 1 : 0;
+
+	return bpf_map_lookup_elem(&policy, &slot);
+}
+
 static __always_inline const struct sipdam_line *index_line(const struct sipdam_index *index, __u32 number)
 {
 	__u32 piece = index->piece + (number >> SIPDAM_PIECE_SHIFT);

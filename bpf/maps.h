@@ -157,8 +157,9 @@ struct {
 } refused SEC(".maps");
 
 /*
- * Known sources, trusted and peers: written by the tool. Full: one more is refused, and the tool says so;
- * one whose time has ended gives its place up to the next, and a peer to a trusted source.
+ * Known sources, trusted and peers: written by the tool, and by what the server sends. Full: one more is
+ * refused, and the tool says so, or SIPDAM_TABLE_GRANT_REFUSED counts it; one whose time has ended gives its
+ * place up to the next, and a peer to a trusted source.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -183,6 +184,36 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sipdam_ban_gate);
 } known_gate SEC(".maps");
+
+/* How many sources more may become known now. Cannot fill: it is what keeps `known` from filling at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} grants SEC(".maps");
+
+/*
+ * What the server answered to sources lately, challenges and refusals: written by what it sends. Full: the
+ * oldest of the line is forgotten (SIPDAM_TABLE_FAILURE_DISPLACED).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_FAILURE_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} failures SEC(".maps");
+
+/* Where in a stream of TCP the server's next message begins. Full: the connection longest silent is forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_STREAM_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} streams SEC(".maps");
 
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {

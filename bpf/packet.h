@@ -38,6 +38,12 @@
 #define NEXT_HIP            139
 #define NEXT_SHIM6          140
 
+/* Which of its two ports tells whether a packet is for us, or of us; the other one is of who is elsewhere. */
+#ifdef FRAME_LEAVES
+#define PORT_HERE 0
+#else
+#define PORT_HERE 1
+#endif
 #define PORTS_BYTES      4
 #define UDP_HEADER_BYTES 8
 #define TCP_HEADER_BYTES 20
@@ -66,7 +72,7 @@ struct packet {
 	__u32 end;              /* where the IP packet says it ends */
 	__u32 payload_offset;
 	__u32 payload_length;   /* of this packet, not of the datagram */
-	__u16 port;             /* destination, host byte order */
+	__u16 port;             /* ours, which is the destination of what arrives; host byte order */
 	__u8 family;            /* 4, 6; 0: addresses not known */
 	__u8 protocol;          /* UDP, TCP; of an IPv6 follower what its fragment header says comes next */
 	__u8 fragment_protocol; /* the same in every fragment of a datagram: part of its key */
@@ -105,7 +111,7 @@ static __always_inline bool packet_reaches(frame_t *frame, struct packet *packet
 {
 #ifdef __bpf__
 	if (end > packet->length) {
-		packet->present = bpf_xdp_get_buff_len(frame);
+		packet->present = frame_bytes(frame);
 		if (packet->present > packet->length)
 			packet->length = packet->present;
 	}
@@ -402,7 +408,7 @@ static __always_inline int packet_transport(const struct cursor *cursor, const s
 	}
 	if (error)
 		return SIPDAM_REASON_NOT_SIP;
-	packet->port = __builtin_bswap16(ports[1]);
+	packet->port = __builtin_bswap16(ports[PORT_HERE]);
 	if (!port_hinted(policy, packet->protocol, packet->port))
 		return SIPDAM_REASON_NOT_SIP;
 	kind = port_kind(policy, packet->protocol, packet->port);

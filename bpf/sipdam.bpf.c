@@ -105,16 +105,6 @@ static __always_inline void begin_work(frame_t *frame, struct work *work)
 	begin(frame, &work->packet);
 }
 
-/* The policy in force for the whole way of this packet, and the lists that it names. */
-static __always_inline const struct sipdam_policy *policy_in_force(void)
-{
-	__u32 zero = 0;
-	__u32 *index = bpf_map_lookup_elem(&active, &zero);
-	__u32 slot = index ? *index & 1 : 0;
-
-	return bpf_map_lookup_elem(&policy, &slot);
-}
-
 /* Step 1. The protected addresses are asked last: most packets have been sent on by then. */
 static __always_inline int read(const struct run *run)
 {
@@ -854,7 +844,7 @@ int sipdam_filter(struct xdp_md *context)
 {
 	struct run run = {.frame = context, .policy = policy_in_force()};
 	bool other = run.policy && packet_is_other(context, run.policy);
-	__u32 slot = interface_slot(context);
+	__u32 slot = interface_slot(context->ingress_ifindex);
 	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
 	bool ours;
 	int reason;

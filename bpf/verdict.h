@@ -36,13 +36,12 @@ static __always_inline void count_one(struct sipdam_count *count, __u32 bytes)
 	count->bytes += bytes;
 }
 
-/* The counters' slot of the interface the packet came by. */
-static __always_inline __u32 interface_slot(const struct xdp_md *context)
+/* The counters' slot of the interface the packet comes or leaves by. */
+static __always_inline __u32 interface_slot(__u32 ifindex)
 {
 	struct sipdam_trial *handed_in = trial_record();
 	struct sipdam_interfaces *known;
 	__u32 zero = 0;
-	__u32 ifindex = context->ingress_ifindex;
 
 	if (handed_in)
 		return handed_in->interface;

@@ -13,6 +13,7 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "egress.h"
 #include "filter.h"
 #include "interface.h"
 #include "pins.h"
@@ -388,6 +389,8 @@ int cmd_attach(int argc, char **argv)
 	if (error)
 		return command_fail("attach", error, &problem);
 	report(&arguments, modes, fresh, &settings);
+	if (egress_install(&problem))
+		fprintf(stderr, "sipdam attach: %s\n", problem.text);
 	report_upgrade(running);
 	report_deadline(&arguments);
 	return EXIT_DONE;

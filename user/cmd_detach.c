@@ -8,6 +8,7 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "egress.h"
 #include "filter.h"
 #include "interface.h"
 #include "pins.h"
@@ -85,8 +86,10 @@ static int detach_all(struct problem *problem)
 	if (!all)
 		return problem_set(problem, -errno, "listing interfaces: %s", strerror(errno));
 	for (size_t i = 0; all[i].if_index; i++) {
-		if (interface_entry(all[i].if_index, &mode) == INTERFACE_ENTRY_NONE)
+		if (interface_entry(all[i].if_index, &mode) == INTERFACE_ENTRY_NONE) {
+			egress_detach(all[i].if_index);
 			continue;
+		}
 		result = interface_detach(all[i].if_name, problem);
 		if (!result)
 			printf("%s: detached\n", all[i].if_name);

@@ -20,6 +20,7 @@
 #include <xdp/libxdp.h>
 
 #include "cleanup.h"
+#include "egress.h"
 #include "filter.h"
 #include "pins.h"
 #include "slots.h"
@@ -383,6 +384,7 @@ int interface_detach(const char *interface, struct problem *problem)
 	}
 	if (error)
 		return error;
+	egress_detach(ifindex);
 	error = detach_entry(ifindex);
 	if (error == -ENOENT)
 		problem_set(problem, error, "%s: sipdam is not attached there", interface);

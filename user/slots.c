@@ -162,6 +162,8 @@ int slots_take(unsigned int ifindex, const char *name, __u8 wanted, struct sipda
 	/* Attached already, auto asks for nothing new. */
 	if (known.ifindex[slot] != ifindex || wanted)
 		known.wanted[slot] = wanted;
+	if (known.ifindex[slot] != ifindex)
+		known.made_qdisc[slot] = 0;
 	known.ifindex[slot] = ifindex;
 	known.netns[slot] = netns;
 	memset(known.name[slot], 0, sizeof(known.name[slot]));
@@ -174,8 +176,29 @@ static int clear_slot(struct sipdam_interfaces *known, __u32 slot)
 	known->ifindex[slot] = 0;
 	known->netns[slot] = 0;
 	known->wanted[slot] = 0;
+	known->made_qdisc[slot] = 0;
 	memset(known->name[slot], 0, sizeof(known->name[slot]));
 	return slots_write(known, NULL);
+}
+
+int slots_note_qdisc(unsigned int ifindex)
+{
+	struct sipdam_interfaces known;
+	int error = slots_read(&known, NULL);
+	__u32 slot = error ? SIPDAM_INTERFACES_MAX : slots_find(&known, ifindex);
+
+	if (slot == SIPDAM_INTERFACES_MAX)
+		return error ? error : -ENOENT;
+	known.made_qdisc[slot] = 1;
+	return slots_write(&known, NULL);
+}
+
+bool slots_made_qdisc(unsigned int ifindex)
+{
+	struct sipdam_interfaces known;
+	__u32 slot = slots_read(&known, NULL) ? SIPDAM_INTERFACES_MAX : slots_find(&known, ifindex);
+
+	return slot < SIPDAM_INTERFACES_MAX && known.made_qdisc[slot];
 }
 
 int slots_release(unsigned int ifindex)

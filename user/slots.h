@@ -37,6 +37,10 @@ __u32 slots_find(const struct sipdam_interfaces *known, unsigned int ifindex);
 int slots_take(unsigned int ifindex, const char *name, __u8 wanted, struct sipdam_interfaces *before,
 	       struct problem *problem);
 
+/* The clsact queueing discipline of this device was made by us, and goes with our program. 0 or -errno. */
+int slots_note_qdisc(unsigned int ifindex);
+bool slots_made_qdisc(unsigned int ifindex);
+
 /* Takes its slot away from a device, under pins_lock; none: nothing to do. */
 int slots_release(unsigned int ifindex);
 

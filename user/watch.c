@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "egress.h"
 #include "filter.h"
 #include "interface.h"
 #include "pins.h"
@@ -205,6 +206,8 @@ static void attach_again(struct watch_slot *slot, const char *name, __u8 wanted,
 	*slot = (struct watch_slot){};
 	snprintf(line, sizeof(line), "%s: made again: attached, %s", name, interface_mode_name(mode));
 	report(line);
+	if (egress_attach(device, &problem))
+		report(problem.text);
 }
 
 static void put_right(struct watch *watch, watch_report *report)

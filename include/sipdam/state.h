@@ -54,7 +54,8 @@ _Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES, "classes come first
 /* X(name, number, label) */
 #define SIPDAM_BAN_CAUSES(X)                                                                                 \
 	X(MANUAL, 1, "manual")                                                                               \
-	X(DROPS, 2, "drops")
+	X(DROPS, 2, "drops")                                                                                 \
+	X(FAILURES, 3, "failures")
 
 enum sipdam_ban_cause {
 #define X(name, number, label) SIPDAM_BAN_##name = number,
@@ -96,7 +97,10 @@ _Static_assert(sizeof(struct sipdam_ban_gate) == 64, "one cache line");
 /* X(name, number, label) */
 #define SIPDAM_KNOWN_CAUSES(X)                                                                               \
 	X(MANUAL, 1, "manual")                                                                               \
-	X(IMPORT, 2, "import")
+	X(IMPORT, 2, "import")                                                                               \
+	X(REGISTRATION, 3, "registration")                                                                   \
+	X(REQUEST, 4, "request")                                                                             \
+	X(CALL, 5, "call")
 
 enum sipdam_known_cause {
 #define X(name, number, label) SIPDAM_KNOWN_##name = number,
@@ -135,6 +139,14 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 
 /* Lines of senders that have sent again: 65,536 of them, as many as 1,000 a second in a minute. */
 #define SIPDAM_VERIFIED_LINES 8192
+
+/* Grants of trust a second: a word of arrival time for peers, one for trusted sources; see bpf/learn.h. */
+#define SIPDAM_GRANTS_PEERS   0
+#define SIPDAM_GRANTS_TRUSTED 1
+
+/* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h. */
+#define SIPDAM_FAILURE_LINES 16384 /* room for 65,536 sources */
+#define SIPDAM_STREAM_LINES  8192  /* room for 65,536 connections */
 
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
@@ -187,8 +199,9 @@ struct sipdam_interfaces {
 	__u8 wanted[SIPDAM_INTERFACES_MAX]; /* as asked for: 0 auto, 1 native, 2 generic */
 	__u64 netns[SIPDAM_INTERFACES_MAX]; /* SO_NETNS_COOKIE of the network namespace of the index */
 	char name[SIPDAM_INTERFACES_MAX][SIPDAM_INTERFACE_NAME]; /* last seen */
+	__u8 made_qdisc[SIPDAM_INTERFACES_MAX]; /* 1: its clsact queueing discipline was made by us */
 };
-_Static_assert(sizeof(struct sipdam_interfaces) == SIPDAM_INTERFACES_MAX * 29, "struct sipdam_interfaces");
+_Static_assert(sizeof(struct sipdam_interfaces) == SIPDAM_INTERFACES_MAX * 30, "struct sipdam_interfaces");
 
 /* Per CPU: what happened to full tables. */
 enum sipdam_table_event {
@@ -198,6 +211,8 @@ enum sipdam_table_event {
 	SIPDAM_TABLE_CONTENDED = 3,   /* a bucket was refused because other CPUs took it first, twice */
 	SIPDAM_TABLE_BAN_REFUSED = 4, /* a source was not banned: the places it may have are taken */
 	SIPDAM_TABLE_REFUSED_DISPLACED = 5, /* a source lately refused lost its record to another */
+	SIPDAM_TABLE_GRANT_REFUSED = 6, /* a source was not trusted: no place, or too many grants in a second */
+	SIPDAM_TABLE_FAILURE_DISPLACED = 7, /* what was lately answered to a source was forgotten */
 };
 #define SIPDAM_TABLE_EVENTS 8
 

@@ -138,7 +138,7 @@ objects() {
 	local pin kind filter
 	for pin in $(inside ls /sys/fs/bpf/sipdam); do
 		kind=map
-		[[ $pin != entry_* ]] || kind=prog
+		[[ $pin != entry_* && $pin != egress ]] || kind=prog
 		echo "$kind $(inside bpftool -j "$kind" show pinned "/sys/fs/bpf/sipdam/$pin" | jq .id)"
 	done
 	filter=$(filter_program)

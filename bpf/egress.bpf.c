@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What the server sends: the second program, at tc egress, reads the packets that leave from a protected port
+ * and writes down whom the server knows, for the filter to go by. Nobody else can write that: what a stranger
+ * sends changes nothing until the server has answered it.
+ *
+ *   trusted   a registration that succeeded, of a source that was challenged before or is trusted already
+ *   peer      who is sent a request, and who calls and is answered
+ *   strikes   refusals of REGISTER and INVITE without a success in between
+ *
+ * All other packets leave after a glance. It has no say in what else becomes of a packet (TC_ACT_UNSPEC).
+ */
+#define FRAME_LEAVES
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <stddef.h>
+#include <bpf/bpf_helpers.h>
+
+#include "answer.h"
+#include "failures.h"
+#include "learn.h"
+#include "lists.h"
+#include "packet.h"
+#include "stream.h"
+#include "verdict.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SECONDS(n) ((n)*1000000000ULL)
+
+/* For how long a source is a peer: from a request on; while it rings (RFC 3261 16.6, timer C: three minutes);
+ * and from a call's beginning or its refreshing on (RFC 4028). */
+#define PEER_FOR_REQUEST SECONDS(3600)
+#define PEER_FOR_RINGING SECONDS(300)
+#define PEER_FOR_CALL    SECONDS(3600)
+
+/* Messages that are read of one packet: a stream's segments of several, and datagrams that leave as one. */
+#define MESSAGES_A_PACKET 16
+
+/* Steps through one message: lines, and pieces of long ones. */
+#define MESSAGE_STEPS_MAX 256
+
+/* Where the text is read on from the packet: no line's beginning that matters is longer. */
+#define TEXT_MARGIN 256
+
+/*
+ * All that is known of one packet; in a map, as the filter's is, and for the same reasons. The packet's
+ * source is who it is sent to, from hash_receiver() on.
+ */
+struct work {
+	struct packet packet;
+	struct message message;
+	__u64 now;    /* nanoseconds */
+	__u64 hash;   /* of the receiver's source */
+	__u64 stream; /* hash of the connection */
+	__u32 tier;   /* enum sipdam_tier */
+	__u32 at;     /* where in the payload the text begins */
+	__u32 begins; /* where the message begins */
+	__u32 sequence;
+	__u16 port; /* the receiver's */
+
+	/* What need not be cleared. */
+	struct clock_cache clock;
+	struct window window;
+	struct ban_request receiver;
+	struct grant grant;
+	struct known_slot slot;
+	struct answer answer;
+	struct answer_text text;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct work);
+} egress_room SEC(".maps");
+
+/* ---- whose packet it is ---- */
+
+static __always_inline bool leaves_elsewhere(const struct sipdam_policy *policy, __u8 protocol, __be16 port)
+{
+	return !is_transport(protocol) || !port_hinted(policy, protocol, __builtin_bswap16(port));
+}
+
+/* Is it plainly not from a protected port? Reads nothing but constant offsets. */
+static __always_inline bool is_other(frame_t *frame, const struct sipdam_policy *policy)
+{
+	const __u8 *data = (void *)(long)frame->data;
+	const __u8 *end = (void *)(long)frame->data_end;
+	const __be16 *type = (const void *)(data + ETH_HLEN - 2);
+	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+	const struct ipv6_header *ip6 = (const void *)(data + ETH_HLEN);
+
+	if ((const __u8 *)(ip + 1) + PORTS_BYTES > end)
+		return false;
+	if (*type == __builtin_bswap16(ETH_P_IP))
+		return ip->fragment & __builtin_bswap16(IPV4_OFFSET_MASK) ||
+		       (ip->version_length == 0x45 &&
+			leaves_elsewhere(policy, ip->protocol, *(const __be16 *)(ip + 1)));
+	if (*type != __builtin_bswap16(ETH_P_IPV6))
+		return !is_vlan(*type);
+	if ((const __u8 *)(ip6 + 1) + PORTS_BYTES > end || is_extension(ip6->next))
+		return false;
+	return leaves_elsewhere(policy, ip6->next, *(const __be16 *)(ip6 + 1));
+}
+
+/* Reads the headers. True where the packet is from a protected port and address. */
+static __always_inline bool is_ours(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct packet *packet = &work->packet;
+
+	return packet_read(frame, policy, packet) == SIPDAM_REASON_NONE && packet->family &&
+	       packet->fragment != FRAGMENT_FOLLOWER && !packet->cut;
+}
+
+/* As with what arrives, bytes that a capture lacks are no bytes. */
+static __always_inline void begin(frame_t *frame, struct work *work)
+{
+	struct sipdam_trial *handed_in = trial_record();
+	__u32 bytes = frame->len;
+
+	__builtin_memset(work, 0, offsetof(struct work, clock));
+	work->packet.present = bytes;
+	work->packet.length = bytes;
+	if (handed_in && handed_in->wire_length > bytes)
+		work->packet.length = handed_in->wire_length;
+}
+
+static __always_inline bool is_protected(const struct sipdam_policy *policy, const struct work *work)
+{
+	return !policy->list_entries[SIPDAM_LIST_ADDRESSES] ||
+	       list_has(policy, SIPDAM_LIST_ADDRESSES, &work->packet.source, work->now);
+}
+
+/* What the payload begins with, for the counters. A segment that does not begin a message is nothing. */
+__noinline int classify(frame_t *frame, struct work *work)
+{
+	struct cursor cursor;
+	const struct packet *packet;
+	__u32 found, length;
+
+	if (!work)
+		return 0;
+	packet = &work->packet;
+	length = packet->payload_length;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	cursor_window(&cursor, packet->payload_offset, length, &work->window);
+	if (!work->window.length || is_stun(&work->window, length))
+		return 0;
+	found = sip_glance(work->window.word[0], work->window.word[1]);
+	if (found == SIP_CUT)
+		found = sip_classify(&work->window, length > WINDOW_BYTES);
+	if (SIP_METHOD(found)) {
+		work->message.method = SIP_METHOD(found);
+		work->message.status = SIP_STATUS(found);
+	}
+	return 0;
+}
+
+/* ---- who is sent to ---- */
+
+/* The receiver takes the source's place: as a source it is limited, banned and known. */
+static __always_inline void hash_receiver(struct work *work, const struct sipdam_policy *policy)
+{
+	work->packet.source = work->packet.destination;
+	work->hash = masked_hash(&work->packet.source, &policy->source_mask[family_index(&work->packet)]);
+	ban_name(&work->receiver, &work->packet, policy, work->hash, work->now);
+}
+
+static __always_inline __u32 tier_of(struct work *work, const struct sipdam_policy *policy)
+{
+	const struct sipdam_line *line;
+
+	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
+	    list_has(policy, SIPDAM_LIST_ALLOW, &work->packet.source, work->now))
+		return SIPDAM_TIER_ALLOWED;
+	if (!any_is_known(work->now))
+		return SIPDAM_TIER_UNKNOWN;
+	line = known_line(work->hash);
+	if (!line || !known_is_in(line, work->hash, work->now))
+		return SIPDAM_TIER_UNKNOWN;
+	return KNOWN_TIER(known_finds(&work->receiver));
+}
+
+/* ---- what is learned of one message ---- */
+
+static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, bool trusted,
+				  __u32 cause, __u64 lasting)
+{
+	struct grant *grant = &work->grant;
+
+	grant->source = work->receiver;
+	grant->lasting = lasting;
+	grant->ttl = policy->trust_ttl;
+	grant->port = trusted ? work->port : 0;
+	grant->trusted = trusted;
+	grant->cause = cause;
+	known_grant(grant, &work->slot);
+	if (trusted || work->tier == SIPDAM_TIER_UNKNOWN)
+		work->tier = trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
+}
+
+static __always_inline void strike(struct work *work, const struct sipdam_policy *policy)
+{
+	if (work->tier != SIPDAM_TIER_UNKNOWN || !policy->ban_enabled || !policy->ban_failures ||
+	    !failure_strikes_out(work->hash, work->now, policy->ban_failures))
+		return;
+	work->receiver.lasting = policy->ban_for;
+	work->receiver.most = policy->ban_max;
+	work->receiver.cause = SIPDAM_BAN_FAILURES;
+	ban_source(&work->receiver);
+}
+
+/* Nanoseconds for which a registration makes its source trusted; 0: not at all. */
+static __always_inline __u64 registered_for(const struct work *work, const struct sipdam_policy *policy)
+{
+	__u64 seconds = answer_lifetime(&work->answer, ANSWER_UNSAID);
+
+	return seconds < policy->trust_ttl / SECONDS(1) ? SECONDS(seconds) : policy->trust_ttl;
+}
+
+/* A registration succeeded: one that asked for credentials before, or of who is trusted already. */
+static __always_inline void registered(struct work *work, const struct sipdam_policy *policy)
+{
+	__u64 lasting = registered_for(work, policy);
+
+	if (work->tier != SIPDAM_TIER_TRUSTED) {
+		failure_forgive(work->hash);
+		if (!challenge_holds(work->hash, work->now))
+			return;
+	}
+	if (lasting)
+		grant(work, policy, true, SIPDAM_KNOWN_REGISTRATION, lasting);
+}
+
+static __always_inline bool is_challenge(__u32 status)
+{
+	return status == 401 || status == 407;
+}
+
+static __always_inline bool is_refusal(__u32 status)
+{
+	return is_challenge(status) || status == 403 || status == 404;
+}
+
+static __always_inline void learn_register(struct work *work, const struct sipdam_policy *policy)
+{
+	__u32 status = work->answer.status;
+
+	if (status == 200) {
+		registered(work, policy);
+		return;
+	}
+	if (is_challenge(status) && work->tier != SIPDAM_TIER_TRUSTED)
+		challenge_note(work->hash, work->now);
+	if (is_refusal(status))
+		strike(work, policy);
+}
+
+static __always_inline void learn_call(struct work *work, const struct sipdam_policy *policy)
+{
+	__u32 status = work->answer.status;
+	bool rings = status >= 180 && status < 190, answered = status >= 200 && status < 300;
+
+	if (is_refusal(status) && work->answer.method == SIPDAM_METHOD_INVITE)
+		strike(work, policy);
+	if (!rings && !answered)
+		return;
+	if (work->tier == SIPDAM_TIER_UNKNOWN)
+		failure_forgive(work->hash);
+	grant(work, policy, false, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING);
+}
+
+/* A function of its own so that the kernel verifies it once for all messages of a packet. */
+__noinline int learn(struct work *work, const struct sipdam_policy *policy)
+{
+	if (!work || !policy)
+		return 0;
+	if (!work->answer.status)
+		grant(work, policy, false, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST);
+	else if (work->answer.method == SIPDAM_METHOD_REGISTER)
+		learn_register(work, policy);
+	else if (work->answer.method == SIPDAM_METHOD_INVITE || work->answer.method == SIPDAM_METHOD_UPDATE)
+		learn_call(work, policy);
+	return 0;
+}
+
+/* ---- reading messages ---- */
+
+/* Copies what comes from `at` on into the text, zeros behind it. Returns how many bytes; 0: none. */
+__noinline int fill_text(frame_t *frame, struct work *work, __u32 at)
+{
+	__u32 size, last;
+
+	if (!work || at >= work->packet.payload_length)
+		return 0;
+	size = work->packet.payload_length - at;
+	if (size > ANSWER_BYTES)
+		size = ANSWER_BYTES;
+	if (work->packet.payload_offset + at + size > work->packet.present)
+		return 0;
+	last = size - 1;
+	/* As in cursor_window(). */
+	asm volatile("" : "+r"(last));
+	if (last >= ANSWER_BYTES ||
+	    frame_load_bytes(frame, work->packet.payload_offset + at, work->text.byte, last + 1))
+		return 0;
+	if (last + 1 < ANSWER_BYTES)
+		__builtin_memset(
+			__builtin_assume_aligned(&work->text.byte[(last + 1) & (ANSWER_BYTES - 1)], 8), 0,
+			ANSWER_PIECE_BYTES + 8);
+	work->at = at;
+	work->answer.length = last + 1;
+	return last + 1;
+}
+
+/* Is there more of the message in the packet, and the text near its end? */
+static __always_inline bool text_is_short(const struct work *work)
+{
+	return work->answer.at > ANSWER_BYTES - TEXT_MARGIN && work->answer.at <= ANSWER_BYTES &&
+	       work->answer.length == ANSWER_BYTES && work->at + ANSWER_BYTES < work->packet.payload_length;
+}
+
+/* Is known what there is to learn of a datagram? All headers matter of a registration alone. */
+static __always_inline bool is_enough(const struct answer *answer)
+{
+	return !answer->status ||
+	       (answer->method && (answer->method != SIPDAM_METHOD_REGISTER || answer->status != 200));
+}
+
+/*
+ * Reads the message `at` bytes into the payload. Returns 0 where none begins there. to_end: also what is not
+ * to be learned from, to know where it ends. A function of its own so that it is verified once.
+ */
+__noinline int read_message(frame_t *frame, struct work *work, __u32 at, __u32 to_end)
+{
+	if (!work || !fill_text(frame, work, at) ||
+	    !answer_begin(&work->text, work->answer.length, &work->answer))
+		return 0;
+	work->begins = at;
+#pragma nounroll
+	for (int i = 0; i < MESSAGE_STEPS_MAX; i++) {
+		if (!to_end && is_enough(&work->answer))
+			break;
+		if (answer_step(&work->text, &work->answer))
+			break;
+		if (!text_is_short(work))
+			continue;
+		if (!fill_text(frame, work, work->at + work->answer.at))
+			break;
+		work->answer.at = 0;
+	}
+	return 1;
+}
+
+/* Answers that something is learned from; of the others nothing is read but their first line. */
+static __always_inline bool is_of_interest(__u32 status)
+{
+	return (status >= 180 && status < 190) || (status >= 200 && status < 300) || is_refusal(status);
+}
+
+/* Datagrams that the kernel is to cut apart (UDP_SEGMENT) begin where each of them begins. */
+static __always_inline __u32 datagram_bytes(const frame_t *frame)
+{
+	__u32 bytes = frame->gso_size;
+
+	return bytes ? bytes : ~0u;
+}
+
+/* What one message of a datagram tells. A request tells it by its first line. */
+static __always_inline void read_datagram(frame_t *frame, const struct sipdam_policy *policy,
+					  struct work *work, __u32 at)
+{
+	if (read_message(frame, work, at, false) &&
+	    (!work->answer.status || is_of_interest(work->answer.status)))
+		learn(work, policy);
+}
+
+static __always_inline void read_datagrams(frame_t *frame, const struct sipdam_policy *policy,
+					   struct work *work)
+{
+	__u32 bytes = datagram_bytes(frame), at = 0;
+
+	if (work->message.method && work->message.method != SIPDAM_METHOD_RESPONSE && bytes == ~0u) {
+		work->answer.status = 0; /* its first line tells all */
+		learn(work, policy);
+		return;
+	}
+	if (!work->message.method || (work->message.method == SIPDAM_METHOD_RESPONSE && bytes == ~0u &&
+				      !is_of_interest(work->message.status)))
+		return;
+#pragma nounroll
+	for (int i = 0; i < MESSAGES_A_PACKET; i++) {
+		read_datagram(frame, policy, work, at);
+		if (bytes >= work->packet.payload_length - at)
+			break;
+		at += bytes;
+	}
+}
+
+/* ---- streams ---- */
+
+static __always_inline void hash_stream(struct work *work)
+{
+	work->stream =
+		keyed_hash(work->packet.destination.high ^ ((__u64)work->port << 16 | work->packet.port),
+			   work->packet.destination.low);
+}
+
+/* Bytes from the beginning of a message to where the next one begins; 0: not known. */
+static __always_inline __u32 message_bytes(const struct work *work)
+{
+	const struct answer *answer = &work->answer;
+
+	if (!answer->ended || answer->body == ANSWER_UNSAID || answer->body > 1 << 30)
+		return 0;
+	return work->at + answer->at + answer->body - work->begins;
+}
+
+/* CR and LF between messages are an answer to a keepalive (RFC 5626 4.4.1). */
+static __always_inline bool is_line_end(const struct work *work)
+{
+	return work->text.byte[0] == '\r' && work->text.byte[1] == '\n';
+}
+
+/*
+ * Reads messages from `at` on, as far as the segment goes. Returns where the next one begins; 0: nobody
+ * knows. A function of its own so that it is verified apart.
+ */
+__noinline __u32 read_segment(frame_t *frame, const struct sipdam_policy *policy, struct work *work, __u32 at)
+{
+	if (!work || !policy)
+		return 0;
+#pragma nounroll
+	for (int i = 0; i < MESSAGES_A_PACKET && at < work->packet.payload_length; i++) {
+		__u32 bytes = 2;
+
+		if (read_message(frame, work, at, true)) {
+			bytes = message_bytes(work);
+			learn(work, policy);
+		} else if (!is_line_end(work)) {
+			bytes = 0;
+		}
+		if (!bytes)
+			return 0;
+		at += bytes;
+	}
+	return at < work->packet.payload_length ? 0 : at;
+}
+
+/* The opening of a connection, from either side: its first message comes next. */
+static __always_inline bool is_opening(const struct work *work)
+{
+	return work->packet.tcp_flags & TCP_SYN;
+}
+
+__noinline int read_stream(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	__u32 length, next = 0, end;
+	int state;
+
+	if (!policy || !work)
+		return 0;
+	hash_stream(work);
+	length = work->packet.payload_length;
+	if (is_opening(work))
+		return stream_set(work->stream, work->sequence + 1, false, work->now);
+	if (!length)
+		return 0;
+	state = stream_find(work->stream, &next);
+	if (state == STREAM_GONE || (state == STREAM_NEW && !work->message.method))
+		return 0;
+	next = state == STREAM_KNOWN ? next - work->sequence : 0;
+	if (next >= length)
+		return 0;
+	end = read_segment(frame, policy, work, next);
+	return stream_set(work->stream, work->sequence + end, !end, work->now);
+}
+
+/* ---- the way of a packet ---- */
+
+/* What follows the ports: of TCP the sequence number. Returns false where it is not there. */
+static __always_inline bool read_rest(frame_t *frame, struct work *work)
+{
+	struct cursor cursor = cursor_open(frame, work->packet.present, work->packet.length);
+	__be32 sequence;
+	__be16 port;
+
+	if (cursor_load(&cursor, work->packet.transport_offset + 2, &port, sizeof(port)) ||
+	    cursor_load(&cursor, work->packet.transport_offset + PORTS_BYTES, &sequence, sizeof(sequence)))
+		return false;
+	work->port = __builtin_bswap16(port);
+	work->sequence = __builtin_bswap32(sequence);
+	return true;
+}
+
+static __always_inline void learn_from(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	bool datagram = work->packet.protocol == IPPROTO_UDP;
+
+	if (!policy->trust_learn || (!datagram && work->packet.port_kind != SIPDAM_PORTS_TCP) ||
+	    !read_rest(frame, work) || (work->packet.family == 6 && is_mapped(&work->packet.destination)))
+		return;
+	hash_receiver(work, policy);
+	work->tier = tier_of(work, policy);
+	if (work->tier == SIPDAM_TIER_ALLOWED)
+		return;
+	if (datagram)
+		read_datagrams(frame, policy, work);
+	else
+		read_stream(frame, policy, work);
+}
+
+/* By its reason alone: methods and classes are of what arrives. */
+static __always_inline void count_sent(__u32 ifindex, const struct work *work, int reason, int verdict)
+{
+	__u32 slot = interface_slot(ifindex);
+	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
+
+	if (count)
+		count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP]
+					[reason & (SIPDAM_REASONS_MAX - 1)],
+			  work->packet.length);
+}
+
+/* For trials: the headers once more, of a packet that a glance takes for another's. */
+__noinline int glance_errs(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	if (!policy || !work)
+		return 0;
+	begin(frame, work);
+	return is_ours(frame, policy, work);
+}
+
+SEC("tc")
+int sipdam_egress(struct __sk_buff *frame)
+{
+	const struct sipdam_policy *policy = policy_in_force();
+	struct sipdam_trial *report = trial_record();
+	__u32 zero = 0;
+	struct work *work;
+	bool other;
+
+	if (!policy)
+		return TC_ACT_UNSPEC;
+	other = is_other(frame, policy);
+	if (other && !is_trial)
+		return TC_ACT_UNSPEC;
+	work = bpf_map_lookup_elem(&egress_room, &zero);
+	if (!work)
+		return TC_ACT_UNSPEC;
+	if (is_trial && other) {
+		bool errs = glance_errs(frame, policy, work);
+
+		if (report)
+			report_trial(report, errs ? SIPDAM_REASON_NONE : SIPDAM_REASON_EGRESS,
+				     SIPDAM_VERDICT_PASS, &work->packet, &work->message);
+		return TC_ACT_UNSPEC;
+	}
+	begin(frame, work);
+	if (is_ours(frame, policy, work)) {
+		work->now = clock_now(&work->clock);
+		if (is_protected(policy, work)) {
+			classify(frame, work);
+			count_sent(frame->ifindex, work, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS);
+			if (report)
+				report_trial(report, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS, &work->packet,
+					     &work->message);
+			learn_from(frame, policy, work);
+			return TC_ACT_UNSPEC;
+		}
+	}
+	if (report)
+		report_trial(report, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS, &work->packet,
+			     &work->message);
+	return TC_ACT_UNSPEC;
+}

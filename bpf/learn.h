@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Becoming known: what a source is granted for what the server has sent to it. The rules of places are those
+ * of user/known.c, which writes the same table: a peer has half of a line at most and gives way to a trusted
+ * source, which gives way to nobody.
+ */
+#ifndef LEARN_H
+#define LEARN_H
+
+#include "known.h"
+
+/* Sources that may become known in a second, peers and trusted ones each: registrations after an outage come
+ * at this rate, and the tables are full after a minute of it and not at once. */
+#define GRANTS_A_SECOND 2000
+#define GRANTS_AT_ONCE  4000
+#define GRANT_INTERVAL  (SIPDAM_TICKS_PER_SECOND / GRANTS_A_SECOND)
+
+/* A place is taken for so long, then written, then given its end. */
+#define GRANT_CLAIM_NANOSECONDS 1000000000ULL
+
+/* A peer's end is moved when it would move by a sixteenth: a word is not written with every packet. */
+#define GRANT_STEP_SHIFT 4
+
+struct grant {
+	struct ban_request source; /* its name; `lasting` and `most` are not looked at */
+	__u64 lasting;             /* nanoseconds from now on */
+	__u64 ttl;                 /* nanoseconds: ports that were not seen for so long are forgotten */
+	__u16 port;                /* of a device behind it, host byte order; 0: not told */
+	__u8 trusted;              /* else a peer */
+	__u8 cause;                /* enum sipdam_known_cause */
+};
+
+/* Where a source is, or may go. */
+struct known_slot {
+	__u64 word; /* as read */
+	__u32 way;
+	bool own;
+};
+
+static __always_inline __u64 known_word(__u64 hash, bool trusted, __u64 end)
+{
+	return hash >> SIPDAM_KNOWN_TAG_SHIFT << SIPDAM_KNOWN_TAG_SHIFT | (trusted ? SIPDAM_KNOWN_KIND : 0) |
+	       (end + (1ULL << SIPDAM_BAN_UNIT_SHIFT) - 1) >> SIPDAM_BAN_UNIT_SHIFT;
+}
+
+static __always_inline bool known_is_of(const struct sipdam_known *record, const struct ban_request *source)
+{
+	return record && record->high == source->high && record->low == source->low &&
+	       record->bits == source->bits;
+}
+
+/* What gives its place up before what: one that has ended, the longest first; then a peer; then nobody. */
+static __always_inline bool known_goes_before(__u64 word, __u64 other, __u64 now)
+{
+	if (ban_holds(word, now) && ban_holds(other, now) && (word ^ other) & SIPDAM_KNOWN_KIND)
+		return other & SIPDAM_KNOWN_KIND;
+	return ban_end_of(word) < ban_end_of(other);
+}
+
+/* A function of its own so that the kernel verifies its loop once. */
+__noinline int known_find_slot(const struct ban_request *source, struct known_slot *slot)
+{
+	struct sipdam_line *line = source ? known_line(source->hash) : NULL;
+
+	if (!line || !source || !slot)
+		return 0;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+		bool own = word && known_tag_is(word, source->hash) &&
+			   known_is_of(known_record(source->hash, way), source);
+
+		if (own || !way || known_goes_before(word, slot->word, source->now))
+			*slot = (struct known_slot){.word = word, .way = way, .own = own};
+		if (own)
+			break;
+	}
+	return 1;
+}
+
+static __always_inline __u32 peers_of_line(const struct sipdam_line *line, __u64 now)
+{
+	__u32 peers = 0;
+
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+
+		peers += ban_holds(word, now) && !(word & SIPDAM_KNOWN_KIND);
+	}
+	return peers;
+}
+
+/* May a source that is not known now take this place? */
+static __always_inline bool known_may_take(const struct sipdam_line *line, __u64 word,
+					   const struct grant *grant)
+{
+	__u64 now = grant->source.now;
+
+	if (!grant->trusted && peers_of_line(line, now) >= SIPDAM_KNOWN_PEERS_MAX)
+		return false;
+	return !ban_holds(word, now) || (grant->trusted && !(word & SIPDAM_KNOWN_KIND));
+}
+
+/* One grant of this second's. A word that other CPUs changed twice in between is as good as an empty one. */
+static __always_inline bool grants_are_left(const struct grant *grant)
+{
+	__u64 now = grant->source.now >> SIPDAM_TICK_SHIFT;
+	__u32 zero = 0;
+	struct sipdam_line *line = bpf_map_lookup_elem(&grants, &zero);
+
+	if (!line)
+		return true;
+#pragma nounroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		__u64 *word = &line->word[grant->trusted ? SIPDAM_GRANTS_TRUSTED : SIPDAM_GRANTS_PEERS];
+		__u64 tat = *(const volatile __u64 *)word, from = tat > now ? tat : now;
+
+		if (from - now > (GRANTS_AT_ONCE - 1) * GRANT_INTERVAL)
+			return false;
+		if (bucket_swap(word, tat, from + GRANT_INTERVAL))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool known_open_gate(__u64 end)
+{
+	__u32 zero = 0;
+	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&known_gate, &zero);
+
+	return gate && gate_raise(gate, end);
+}
+
+/* Which bit stands for a port, as in user/known.c. */
+static __always_inline __u64 port_bit(__u16 port)
+{
+	return 1ULL << (port * 0x9e3779b1U >> 26);
+}
+
+/* What was seen lately is what was seen in the time before after half of trust.ttl, and then forgotten. */
+static __always_inline void known_see_port(struct sipdam_known *record, const struct grant *grant)
+{
+	__u64 age = grant->source.now - record->turned;
+	__u32 devices;
+
+	if (age >= grant->ttl / 2) {
+		record->ports[1] = age >= grant->ttl ? 0 : record->ports[0];
+		record->ports[0] = 0;
+		record->turned = grant->source.now;
+	}
+	if (grant->port)
+		record->ports[0] |= port_bit(grant->port);
+	devices = __builtin_popcountll(record->ports[0] | record->ports[1]);
+	record->devices = devices ? devices : 1;
+}
+
+static __always_inline void known_write(struct sipdam_known *record, const struct grant *grant)
+{
+	record->high = grant->source.high;
+	record->low = grant->source.low;
+	record->since = record->turned = grant->source.now;
+	record->ports[0] = record->ports[1] = 0;
+	record->tag = grant->source.hash >> SIPDAM_KNOWN_TAG_SHIFT;
+	record->bits = grant->source.bits;
+	record->cause = grant->cause;
+	known_see_port(record, grant);
+}
+
+/*
+ * More for one who is known now: nothing is taken from it, neither time nor the higher tier. 0 where another
+ * CPU changed the word in between.
+ */
+static __always_inline bool known_renew(struct sipdam_line *line, const struct known_slot *slot,
+					struct sipdam_known *record, const struct grant *grant)
+{
+	bool was_trusted = slot->word & SIPDAM_KNOWN_KIND, rises = grant->trusted && !was_trusted;
+	__u64 word = known_word(grant->source.hash, grant->trusted, grant->source.now + grant->lasting);
+	__u64 step = grant->trusted ? 0 : grant->lasting >> SIPDAM_BAN_UNIT_SHIFT >> GRANT_STEP_SHIFT;
+
+	if (was_trusted && !grant->trusted)
+		return true;
+	if (rises)
+		record->since = grant->source.now;
+	if (grant->trusted)
+		known_see_port(record, grant);
+	if (!rises && ban_end_of(word) <= ban_end_of(slot->word) + step)
+		return true;
+	record->cause = grant->cause;
+	return bucket_swap(&line->word[slot->way & (SIPDAM_WAYS - 1)], slot->word, word);
+}
+
+/* A place for one who is not known now. 0 where another CPU took it first. */
+static __always_inline bool known_take(struct sipdam_line *line, const struct known_slot *slot,
+				       struct sipdam_known *record, const struct grant *grant)
+{
+	__u64 now = grant->source.now, *word = &line->word[slot->way & (SIPDAM_WAYS - 1)];
+	__u64 claimed = known_word(grant->source.hash, false, now + GRANT_CLAIM_NANOSECONDS);
+
+	if (!bucket_swap(word, slot->word, claimed))
+		return false;
+	known_write(record, grant);
+	return bucket_swap(word, claimed,
+			   known_word(grant->source.hash, grant->trusted, now + grant->lasting));
+}
+
+/*
+ * Makes a source known, or for longer. Returns 1 where it is; 0 is counted: the places it may have are
+ * taken, too many became known in this second, or other CPUs took the place first, twice.
+ */
+__noinline int known_grant(const struct grant *grant, struct known_slot *slot)
+{
+	struct sipdam_line *line = grant ? known_line(grant->source.hash) : NULL;
+	bool counted = false;
+
+	if (!line || !grant || !slot)
+		return 0;
+#pragma nounroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct sipdam_known *record;
+		bool holds;
+
+		if (!known_find_slot(&grant->source, slot))
+			break;
+		record = known_record(grant->source.hash, slot->way);
+		holds = slot->own && ban_holds(slot->word, grant->source.now);
+		if (!record ||
+		    !known_open_gate(grant->source.now + grant->lasting + (1ULL << SIPDAM_BAN_UNIT_SHIFT)))
+			break;
+		if (holds && known_renew(line, slot, record, grant))
+			return 1;
+		if (holds)
+			continue;
+		if (!known_may_take(line, slot->word, grant) || (!counted && !grants_are_left(grant)))
+			break;
+		counted = true;
+		if (known_take(line, slot, record, grant))
+			return 1;
+	}
+	count_table_event(SIPDAM_TABLE_GRANT_REFUSED);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,994 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is learned of the server's own packets: who becomes trusted, who a peer and for how long, who is
+ * struck and banned, and that nothing else is said or counted. The program of the way out, one packet at a
+ * time, over the maps of the filter, whose verdict is asked of the way in.
+ */
+#include "prog/lab.h"
+
+#include "egress.h"
+#include "sipdam/hash.h"
+
+#define TCP    6
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define UNIT   (1ULL << SIPDAM_BAN_UNIT_SHIFT)
+
+#define SERVER DESTINATION
+#define PHONE  SOURCE
+#define PHONE6 SOURCE6
+
+#define ANSWER(status, cseq, more)                                                                           \
+	"SIP/2.0 " status " Text\r\nVia: SIP/2.0/UDP 192.0.2.1;rport=5070\r\nCSeq: 7 " cseq "\r\n" more      \
+	"Content-Length: 0\r\n\r\n"
+#define CHALLENGE  ANSWER("401", "REGISTER", "")
+#define CONTACT    "Contact: <sip:a@192.0.2.1>;expires=600\r\n"
+#define REGISTERED ANSWER("200", "REGISTER", CONTACT)
+#define REQUEST    "OPTIONS sip:a@192.0.2.1 SIP/2.0\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+
+enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_GRANTS, TABLES_OF_EGRESS };
+
+struct way {
+	struct lab *lab;
+	struct egress *egress;
+	struct table table[TABLES_OF_EGRESS];
+};
+
+static struct way way;
+
+/* ---- life ---- */
+
+static int begin_all(void **state)
+{
+	static const char *const names[] = {"failures", "streams", "grants"};
+	static const size_t lines[] = {SIPDAM_FAILURE_LINES, SIPDAM_STREAM_LINES, 1};
+	struct problem problem = {""};
+
+	lab_open(state);
+	way.lab = *state;
+	if (egress_open_private(&way.egress, way.lab->filter, false, &problem))
+		fail_msg("%s", problem.text);
+	for (int i = 0; i < TABLES_OF_EGRESS; i++) {
+		way.table[i].bytes = lines[i] * sizeof(struct sipdam_line);
+		way.table[i].memory = mmap(NULL, way.table[i].bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+					   filter_map(way.lab->filter, names[i]), 0);
+		assert_true(way.table[i].memory != MAP_FAILED);
+	}
+	return 0;
+}
+
+static int end_all(void **state)
+{
+	for (int i = 0; i < TABLES_OF_EGRESS; i++)
+		munmap(way.table[i].memory, way.table[i].bytes);
+	egress_free(way.egress);
+	return lab_close(state);
+}
+
+static void forget(void)
+{
+	lab_forget(way.lab);
+	for (int i = 0; i < TABLES_OF_EGRESS; i++)
+		memset(way.table[i].memory, 0, way.table[i].bytes);
+}
+
+static int begin_test(void **state)
+{
+	lab_clean(state);
+	forget();
+	return 0;
+}
+
+#define way_test(function) cmocka_unit_test_setup(function, begin_test)
+
+/* ---- sending ---- */
+
+/* From which port and to which. */
+static void set_ports(struct frame *frame, int from, int to)
+{
+	put16(frame->data + frame->at[LAYER_TRANSPORT], from);
+	put16(frame->data + frame->at[LAYER_TRANSPORT] + 2, to);
+}
+
+static void run_frame(const char *name, __u32 gso_size)
+{
+	struct __sk_buff context = {.gso_size = gso_size};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = way.lab->frame.data,
+		    .data_size_in = way.lab->frame.length, .ctx_in = &context, .ctx_size_in = sizeof(context),
+		    .repeat = 1);
+	int error;
+
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
+	error = bpf_prog_test_run_opts(egress_program(way.egress), &opts);
+	if (error)
+		fail_msg("%s: running the program: %s", name, strerror(-error));
+	if ((int)opts.retval != -1 || way.lab->trial->reason != SIPDAM_REASON_EGRESS ||
+	    way.lab->trial->dropped)
+		fail_msg("%s: returned %d, reason %s", name, opts.retval,
+			 reason_label(way.lab->trial->reason));
+}
+
+/* A packet that leaves from a protected port and is counted once; its method and status are told to a trial.
+ */
+static void sends(const char *name, const struct recipe *recipe, int port, int method, int status)
+{
+	struct sipdam_counters *slot = &way.lab->expected.slot[0];
+
+	frame_build(&way.lab->frame, recipe);
+	set_ports(&way.lab->frame, SIP_PORT, port);
+	run_frame(name, 0);
+	count_up(&slot->reason[0][SIPDAM_REASON_EGRESS], way.lab->frame.length);
+	if (way.lab->trial->method != method || way.lab->trial->status != status || way.lab->trial->class)
+		fail_msg("%s: method %s, status %u, class %u", name, method_label(way.lab->trial->method),
+			 way.lab->trial->status, way.lab->trial->class);
+	lab_compare(way.lab, name);
+	if (way.lab->failures)
+		fail_msg("%s: at %llu ns", name, (unsigned long long)way.lab->now);
+}
+
+/* An answer of the server's over UDP to an address and port. */
+static void answers_port(const char *to, int port, const char *text)
+{
+	struct recipe recipe = {.source = strchr(to, ':') ? "2001:db8:ffff::1" : SERVER,
+				.destination = to,
+				.family = strchr(to, ':') ? 6 : 4,
+				.payload = text};
+
+	sends(text, &recipe, port, SIPDAM_METHOD_RESPONSE, atoi(text + 8));
+}
+
+static void answers(const char *to, const char *text)
+{
+	answers_port(to, 5070, text);
+}
+
+static void requests(const char *to)
+{
+	struct recipe recipe = {.source = SERVER, .destination = to, .payload = REQUEST};
+
+	sends("a request", &recipe, 5070, SIPDAM_METHOD_OPTIONS, 0);
+}
+
+/* ---- what came of it ---- */
+
+enum who { STRANGER, PEER, TRUSTED };
+
+static bool find(const char *address, struct known_entry *entry)
+{
+	struct sipdam_prefix source = lab_source(way.lab, address);
+	struct known_entries entries;
+	bool found = false;
+
+	assert_int_equal(known_list(&way.lab->known, &way.lab->in_force, way.lab->now, &entries), 0);
+	for (size_t i = 0; !found && i < entries.count; i++)
+		if (!memcmp(&entries.entry[i].source, &source, sizeof(source))) {
+			*entry = entries.entry[i];
+			found = true;
+		}
+	known_entries_free(&entries);
+	return found;
+}
+
+static enum who who_is(const char *address)
+{
+	struct known_entry entry;
+
+	if (!find(address, &entry))
+		return STRANGER;
+	return entry.trusted ? TRUSTED : PEER;
+}
+
+#define is(address, expected)                                                                                \
+	do {                                                                                                 \
+		enum who got = who_is(address);                                                              \
+		if (got != (expected))                                                                       \
+			fail_msg("%s:%d: %s is %d, not " #expected, __FILE__, __LINE__, address, got);       \
+	} while (0)
+
+/* It ends so long from now on, in the units of ends. */
+static void ends_in(const char *address, __u64 lasting)
+{
+	struct known_entry entry;
+
+	assert_true(find(address, &entry));
+	if (entry.end < way.lab->now + lasting || entry.end >= way.lab->now + lasting + UNIT)
+		fail_msg("%s: ends in %lld ns, not %llu", address, (long long)(entry.end - way.lab->now),
+			 (unsigned long long)lasting);
+}
+
+static int cause_of(const char *address)
+{
+	struct known_entry entry;
+
+	assert_true(find(address, &entry));
+	return entry.record.cause;
+}
+
+static bool is_banned(const char *address)
+{
+	struct sipdam_prefix source = lab_source(way.lab, address);
+
+	return bans_hold(&way.lab->bans, &source, way.lab->now);
+}
+
+static void registers(const char *address)
+{
+	answers(address, CHALLENGE);
+	answers(address, REGISTERED);
+}
+
+/* ---- registrations ---- */
+
+static void test_registration(void **state)
+{
+	struct recipe invite = {.payload = INVITE_TEXT};
+	struct lab *lab = *state;
+
+	answers(PHONE, CHALLENGE);
+	is(PHONE, STRANGER);
+	lab_send(lab, "before", &invite, (struct expect)AN_INVITE);
+	lab->now += SECOND;
+	answers(PHONE, REGISTERED);
+	is(PHONE, TRUSTED);
+	assert_int_equal(cause_of(PHONE), SIPDAM_KNOWN_REGISTRATION);
+	ends_in(PHONE, 600 * SECOND);
+	is("192.0.2.2", STRANGER);
+	lab_send(lab, "after", &invite, (struct expect)PASSES(TRUSTED, INVITE, INVITE));
+	lab->now += 601 * SECOND;
+	lab_send(lab, "when it has ended", &invite, (struct expect)AN_INVITE);
+}
+
+/* What is near to a registration that makes trusted, and is none. */
+static void test_no_registration(void **state)
+{
+	static const struct {
+		const char *name, *first, *second;
+		enum who who;
+	} rows[] = {
+		{"it is one", CHALLENGE, REGISTERED, TRUSTED},
+		{"407", ANSWER("407", "REGISTER", ""), REGISTERED, TRUSTED},
+		{"no challenge", ANSWER("100", "REGISTER", ""), REGISTERED, STRANGER},
+		{"a refusal that is none", ANSWER("403", "REGISTER", ""), REGISTERED, STRANGER},
+		{"a challenge to call", ANSWER("407", "INVITE", ""), REGISTERED, STRANGER},
+		{"another success", CHALLENGE, ANSWER("202", "REGISTER", CONTACT), STRANGER},
+		{"another method", CHALLENGE, ANSWER("200", "SUBSCRIBE", CONTACT), STRANGER},
+		{"no binding is left", CHALLENGE, ANSWER("200", "REGISTER", ""), STRANGER},
+		{"de-registration", CHALLENGE, ANSWER("200", "REGISTER", "Contact: <sip:a@b>;expires=0\r\n"),
+		 STRANGER},
+		{"in the header", CHALLENGE,
+		 ANSWER("200", "REGISTER", "Contact: <sip:a@b>\r\nExpires: 0\r\n"), STRANGER},
+		{"a request that says so", CHALLENGE,
+		 "SIP/2.0 20 OK\r\nCSeq: 1 REGISTER\r\nContact: a\r\n\r\n", STRANGER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		forget();
+		answers(PHONE, rows[i].first);
+		if (atoi(rows[i].second + 8) >= 100) {
+			answers(PHONE, rows[i].second);
+		} else {
+			struct recipe recipe = {
+				.source = SERVER, .destination = PHONE, .payload = rows[i].second};
+
+			sends(rows[i].name, &recipe, 5070, 0, 0);
+		}
+		if (who_is(PHONE) != rows[i].who)
+			fail_msg("%s: %d", rows[i].name, who_is(PHONE));
+	}
+}
+
+static void test_challenge_holds_32_seconds(void **state)
+{
+	struct lab *lab = *state;
+
+	answers(PHONE, CHALLENGE);
+	lab->now += 32 * SECOND;
+	answers(PHONE, REGISTERED);
+	is(PHONE, TRUSTED);
+	forget();
+	answers(PHONE, CHALLENGE);
+	lab->now += 32 * SECOND + SECOND / 50;
+	answers(PHONE, REGISTERED);
+	is(PHONE, STRANGER);
+}
+
+static void test_renewal_needs_no_challenge(void **state)
+{
+	struct lab *lab = *state;
+
+	registers(PHONE);
+	lab->now += 599 * SECOND;
+	answers(PHONE, REGISTERED);
+	ends_in(PHONE, 600 * SECOND);
+	lab->now += 601 * SECOND;
+	answers(PHONE, REGISTERED);
+	is(PHONE, STRANGER);
+}
+
+/* The shortest of what the answer says and trust.ttl; of several bindings the longest. */
+static void test_how_long(void **state)
+{
+	static const struct {
+		const char *more;
+		int seconds;
+	} rows[] = {
+		{"Contact: <sip:a@b>;expires=60\r\n", 60},
+		{"Expires: 70\r\nContact: <sip:a@b>\r\n", 70},
+		{"Expires: 70\r\nContact: <sip:a@b>;expires=80\r\n", 80},
+		{"Contact: <sip:a@b>;expires=60, <sip:c@d>;q=1;expires=90\r\n", 90},
+		{"Contact: <sip:a@b>\r\n", 300},
+		{"m: <sip:a@b>;expires=301\r\n", 300},
+		{"m: <sip:a@b>;expires=299\r\n", 299},
+		{"m: <sip:a@b>;expires=99999999999\r\n", 300},
+	};
+	char text[400];
+
+	lab_policy(*state, "trust: {ttl: 300s}");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		forget();
+		answers(PHONE, CHALLENGE);
+		snprintf(text, sizeof(text), ANSWER("200", "REGISTER", "%s"), rows[i].more);
+		answers(PHONE, text);
+		ends_in(PHONE, rows[i].seconds * SECOND);
+	}
+}
+
+/* Trust by hand for longer is not cut short, and one that ends sooner lasts longer now. */
+static void test_nothing_is_taken(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_know(lab, PHONE, true, 0, 2 * HOUR);
+	registers(PHONE);
+	ends_in(PHONE, 2 * HOUR);
+	assert_int_equal(cause_of(PHONE), SIPDAM_KNOWN_MANUAL);
+	requests(PHONE);
+	answers(PHONE, ANSWER("200", "INVITE", ""));
+	is(PHONE, TRUSTED);
+	ends_in(PHONE, 2 * HOUR);
+	forget();
+	lab_know(lab, PHONE, true, 0, MINUTE);
+	answers(PHONE, REGISTERED);
+	ends_in(PHONE, 600 * SECOND);
+	assert_int_equal(cause_of(PHONE), SIPDAM_KNOWN_REGISTRATION);
+	requests(PHONE); /* a peer for longer than it is trusted */
+	is(PHONE, TRUSTED);
+	ends_in(PHONE, 600 * SECOND);
+}
+
+static void test_devices_behind_an_address(void **state)
+{
+	struct lab *lab = *state;
+	struct known_entry entry;
+
+	registers(PHONE);
+	for (int port = 5070; port < 5073; port++)
+		answers_port(PHONE, port, REGISTERED);
+	assert_true(find(PHONE, &entry));
+	assert_int_equal(entry.record.devices, 3);
+	answers_port(PHONE, 5080, ANSWER("401", "REGISTER", "")); /* not registered: not seen */
+	assert_true(find(PHONE, &entry));
+	assert_int_equal(entry.record.devices, 3);
+	lab->now += 599 * SECOND;
+	answers_port(PHONE, 5090, REGISTERED);
+	assert_true(find(PHONE, &entry));
+	assert_int_equal(entry.record.devices, 4);
+}
+
+static void test_ports_are_forgotten(void **state)
+{
+	struct lab *lab = *state;
+	struct known_entry entry;
+
+	lab_policy(lab, "trust: {ttl: 600s}");
+	registers(PHONE);
+	answers_port(PHONE, 5071, REGISTERED);
+	for (int turn = 0; turn < 2; turn++) {
+		lab->now += 300 * SECOND;
+		assert_true(find(PHONE, &entry));
+		assert_int_equal(entry.record.devices, turn ? 3 : 2);
+		answers_port(PHONE, 5072, REGISTERED);
+		assert_true(find(PHONE, &entry));
+		assert_int_equal(entry.record.devices, turn ? 1 : 3);
+	}
+}
+
+/* ---- peers ---- */
+
+static void test_peers(void **state)
+{
+	static const struct {
+		const char *text;
+		int cause;
+		__u64 lasting; /* 0: no peer */
+	} rows[] = {
+		{ANSWER("180", "INVITE", ""), SIPDAM_KNOWN_CALL, 5 * MINUTE},
+		{ANSWER("183", "INVITE", ""), SIPDAM_KNOWN_CALL, 5 * MINUTE},
+		{ANSWER("200", "INVITE", ""), SIPDAM_KNOWN_CALL, HOUR},
+		{ANSWER("200", "UPDATE", ""), SIPDAM_KNOWN_CALL, HOUR},
+		{ANSWER("100", "INVITE", ""), 0, 0},
+		{ANSWER("190", "INVITE", ""), 0, 0},
+		{ANSWER("302", "INVITE", ""), 0, 0},
+		{ANSWER("486", "INVITE", ""), 0, 0},
+		{ANSWER("401", "INVITE", ""), 0, 0},
+		{ANSWER("200", "OPTIONS", ""), 0, 0},
+		{ANSWER("200", "BYE", ""), 0, 0},
+		{ANSWER("200", "INVITEX", ""), 0, 0},
+		{"SIP/2.0 200 OK\r\n\r\nCSeq: 1 INVITE\r\n\r\n", 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		forget();
+		answers(PHONE, rows[i].text);
+		if ((who_is(PHONE) == PEER) != !!rows[i].lasting)
+			fail_msg("%s", rows[i].text);
+		if (rows[i].lasting) {
+			ends_in(PHONE, rows[i].lasting);
+			assert_int_equal(cause_of(PHONE), rows[i].cause);
+		}
+	}
+}
+
+/* Whom the server sends a request is a peer: its answers pass as such, its calls are a stranger's. */
+static void test_requests(void **state)
+{
+	struct recipe answer = {.payload = "SIP/2.0 200 OK\r\n"}, invite = {.payload = INVITE_TEXT};
+	struct expect as_peer = PASSES(PEER, RESPONSE, RESPONSE);
+	struct lab *lab = *state;
+
+	requests(PHONE);
+	ends_in(PHONE, HOUR);
+	assert_int_equal(cause_of(PHONE), SIPDAM_KNOWN_REQUEST);
+	as_peer.status = 200;
+	lab_send(lab, "an answer", &answer, as_peer);
+	lab_send(lab, "a call", &invite, (struct expect)AN_INVITE);
+	/* A word is not written with every packet: a sixteenth is not worth it. */
+	lab->now += HOUR / 16 - SECOND;
+	requests(PHONE);
+	ends_in(PHONE, HOUR - (HOUR / 16 - SECOND) + 0);
+	lab->now += 2 * SECOND;
+	requests(PHONE);
+	ends_in(PHONE, HOUR);
+	registers(PHONE);
+	is(PHONE, TRUSTED);
+	ends_in(PHONE, 600 * SECOND);
+}
+
+static void refuse(const char *address, const char *text, int count, __u64 apart);
+
+/* ---- places ---- */
+
+/* The n-th address that shares a line with the first one; 10.x.y.z, so never more than 16 million. */
+static void address_of_line(int n, char text[INET_ADDRSTRLEN])
+{
+	__u64 first = 0;
+	int found = -1;
+
+	for (__u32 i = 1; i < 1 << 24; i++) {
+		__be32 address = htonl(10u << 24 | i);
+		__u8 bytes[16] = {[10] = 0xff, [11] = 0xff};
+		__u64 words[2], hash;
+
+		memcpy(bytes + 12, &address, 4);
+		memcpy(words, bytes, 16);
+		hash = sipdam_hash(&way.lab->known.secret, words[0], words[1]);
+		if (i == 1)
+			first = hash;
+		if (((hash ^ first) & (SIPDAM_KNOWN_LINES - 1)) == 0 && ++found == n) {
+			inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN);
+			return;
+		}
+	}
+	abort();
+}
+
+/* Who shares a line there shares one of the failures, too. */
+static void forget_failures(void)
+{
+	memset(way.table[TABLE_FAILURES].memory, 0, way.table[TABLE_FAILURES].bytes);
+}
+
+static void registers_alone(const char *address)
+{
+	forget_failures();
+	registers(address);
+}
+
+/* A line full of trusted sources takes no more; peers have half of one, and give way. */
+static void test_full_line(void **state)
+{
+	struct lab *lab = *state;
+	char address[10][INET_ADDRSTRLEN];
+
+	for (int i = 0; i < 10; i++)
+		address_of_line(i, address[i]);
+	for (int i = 0; i < 4; i++) {
+		lab->now += SECOND;
+		requests(address[i]);
+	}
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	requests(address[4]);
+	is(address[4], STRANGER);
+	for (int i = 4; i < 9; i++)
+		registers_alone(address[i]);
+	is(address[0], STRANGER); /* which would have ended first */
+	is(address[1], PEER);
+	for (int i = 1; i < 4; i++)
+		registers_alone(address[i]);
+	forget_failures();
+	answers(address[9], CHALLENGE);
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	answers(address[9], REGISTERED);
+	is(address[9], STRANGER);
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	requests(address[9]);
+	for (int i = 1; i < 9; i++)
+		is(address[i], TRUSTED);
+	lab->now += 601 * SECOND; /* all places are free again */
+	requests(address[9]);
+	is(address[9], PEER);
+}
+
+/* A full line of failures forgets the oldest, and that is counted. */
+static void test_full_line_of_failures(void **state)
+{
+	struct lab *lab = *state;
+	char address[INET_ADDRSTRLEN];
+
+	for (int i = 0; i < 8; i++) {
+		lab->now += SECOND;
+		address_of_line(i, address);
+		answers(address, ANSWER("404", "INVITE", ""));
+	}
+	address_of_line(8, address);
+	lab->expected.event[SIPDAM_TABLE_FAILURE_DISPLACED]++;
+	refuse(address, ANSWER("404", "INVITE", ""), 20, SECOND);
+	assert_true(is_banned(address));
+	address_of_line(1, address);
+	refuse(address, ANSWER("404", "INVITE", ""), 19, SECOND);
+	assert_true(is_banned(address));
+	address_of_line(0, address);
+	refuse(address, ANSWER("404", "INVITE", ""), 19, SECOND);
+	assert_false(is_banned(address));
+}
+
+/* The table is not filled at once, and peers do not use up what is there for trusted sources. */
+static void test_grants_a_second(void **state)
+{
+	struct lab *lab = *state;
+	char address[INET_ADDRSTRLEN];
+	__u64 refused;
+
+	for (int i = 0; i < 4100; i++) {
+		struct recipe recipe = {.source = SERVER, .destination = address, .payload = REQUEST};
+
+		snprintf(address, sizeof(address), "10.9.%d.%d", i >> 8, i & 255);
+		frame_build(&lab->frame, &recipe);
+		set_ports(&lab->frame, SIP_PORT, 5070);
+		run_frame("a request", 0);
+	}
+	refused = lab_settle(lab, SIPDAM_TABLE_GRANT_REFUSED);
+	assert_in_range(refused, 100, 102); /* two may have had no place */
+	assert_in_range(known_count(&lab->known, lab->now).peers, 3998, 4000);
+	registers(PHONE);
+	is(PHONE, TRUSTED);
+	lab->now += SECOND;
+	requests("10.9.200.1");
+	is("10.9.200.1", PEER);
+}
+
+/* ---- strikes ---- */
+
+/* count refusals, so far apart. */
+static void refuse(const char *address, const char *text, int count, __u64 apart)
+{
+	for (int i = 0; i < count; i++) {
+		way.lab->now += apart;
+		answers(address, text);
+	}
+}
+
+static void test_guesser(void **state)
+{
+	struct recipe invite = {.payload = INVITE_TEXT};
+	struct lab *lab = *state;
+
+	/* Five a second: the oldest is 4 s old with the 21st, or the one after where a unit ends in between.
+	 */
+	refuse(PHONE, CHALLENGE, 20, SECOND / 5);
+	assert_false(is_banned(PHONE));
+	refuse(PHONE, CHALLENGE, 2, SECOND / 5);
+	assert_true(is_banned(PHONE));
+	lab_send(lab, "banned", &invite, (struct expect)DROPS(BANNED, INVITE, INVITE));
+	assert_false(is_banned("192.0.2.2"));
+}
+
+static void test_what_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *policy;
+		int count;
+		__u64 apart;
+		bool banned;
+	} rows[] = {
+		{ANSWER("401", "REGISTER", ""), "", 20, SECOND, true},
+		{ANSWER("407", "REGISTER", ""), "", 20, SECOND, true},
+		{ANSWER("403", "REGISTER", ""), "", 20, SECOND, true},
+		{ANSWER("404", "REGISTER", ""), "", 20, SECOND, true},
+		{ANSWER("404", "INVITE", ""), "", 20, SECOND, true},
+		{ANSWER("407", "INVITE", ""), "", 20, SECOND, true},
+		{ANSWER("401", "REGISTER", ""), "", 19, SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "", 100, SECOND / 30, false},
+		{ANSWER("401", "REGISTER", ""), "", 125, SECOND / 30, true},
+		{ANSWER("401", "REGISTER", ""), "", 18, 200 * SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "", 40, 200 * SECOND, false}, /* not 20 in an hour */
+		{ANSWER("401", "REGISTER", ""), "", 20, 180 * SECOND, true},
+		{ANSWER("401", "REGISTER", ""), "ban: {failures: 5}", 4, 5 * SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "ban: {failures: 5}", 5, 5 * SECOND, true},
+		{ANSWER("401", "REGISTER", ""), "ban: {failures: 0}", 100, SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "ban: {enabled: false}", 100, SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "trust: {learn: false}", 100, SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "allow: [192.0.2.0/24]", 100, SECOND, false},
+		{ANSWER("401", "REGISTER", ""), "allow: [192.0.3.0/24]", 100, SECOND, true},
+		{ANSWER("404", "OPTIONS", ""), "", 100, SECOND, false},
+		{ANSWER("404", "SUBSCRIBE", ""), "", 100, SECOND, false},
+		{ANSWER("486", "INVITE", ""), "", 100, SECOND, false},
+		{ANSWER("503", "REGISTER", ""), "", 100, SECOND, false},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		forget();
+		lab_policy(*state, rows[i].policy);
+		refuse(PHONE, rows[i].text, rows[i].count, rows[i].apart);
+		if (is_banned(PHONE) != rows[i].banned)
+			fail_msg("row %zu: %s", i, rows[i].text);
+	}
+}
+
+/* Who was let in once is no guesser, and who is known is not struck at all. */
+static void test_success_clears(void **state)
+{
+	static const char *const clears[] = {REGISTERED, ANSWER("200", "REGISTER", ""),
+					     ANSWER("200", "INVITE", ""), ANSWER("183", "INVITE", "")};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(clears); i++) {
+		forget();
+		refuse(PHONE, ANSWER("403", "REGISTER", ""), 19, SECOND);
+		answers(PHONE, clears[i]);
+		lab_disown(lab); /* known or not */
+		refuse(PHONE, ANSWER("403", "REGISTER", ""), 19, SECOND);
+		assert_false(is_banned(PHONE));
+		refuse(PHONE, ANSWER("403", "REGISTER", ""), 1, SECOND);
+		assert_true(is_banned(PHONE));
+	}
+	forget();
+	refuse(PHONE, ANSWER("403", "REGISTER", ""), 19, SECOND);
+	answers(PHONE, ANSWER("200", "OPTIONS", "")); /* anybody gets one */
+	refuse(PHONE, ANSWER("403", "REGISTER", ""), 1, SECOND);
+	assert_true(is_banned(PHONE));
+	for (int trusted = 0; trusted < 2; trusted++) {
+		forget();
+		lab_know(lab, PHONE, trusted, 0, HOUR);
+		refuse(PHONE, CHALLENGE, 100, SECOND);
+		assert_false(is_banned(PHONE));
+	}
+}
+
+/* Fifty phones behind one address, after an outage: each is challenged before one is registered. */
+static void test_office(void **state)
+{
+	struct lab *lab = *state;
+
+	for (int turn = 0; turn < 3; turn++) {
+		for (int phone = 0; phone < 50; phone++)
+			answers_port(PHONE, 20000 + phone, CHALLENGE);
+		lab->now += 3 * SECOND;
+		for (int phone = 0; phone < 50; phone++)
+			answers_port(PHONE, 20000 + phone, REGISTERED);
+		assert_false(is_banned(PHONE));
+		is(PHONE, TRUSTED);
+		lab->now += 700 * SECOND;
+	}
+}
+
+/* Banned once more it stays so for longer, and the cause is told. */
+static void test_ban_of_failures(void **state)
+{
+	struct ban_entries entries;
+	struct lab *lab = *state;
+
+	for (int turn = 0; turn < 2; turn++) {
+		refuse(PHONE, CHALLENGE, 20, SECOND);
+		assert_true(is_banned(PHONE));
+		assert_int_equal(bans_list(&lab->bans, &lab->in_force, lab->now, &entries), 0);
+		assert_int_equal(entries.count, 1);
+		assert_int_equal(entries.entry[0].ban.cause, SIPDAM_BAN_FAILURES);
+		assert_int_equal(entries.entry[0].ban.times, turn + 1);
+		ban_entries_free(&entries);
+		lab->now += 300 * SECOND + UNIT;
+		assert_int_equal(is_banned(PHONE), turn);
+	}
+}
+
+/* ---- packets ---- */
+
+/* As it leaves: whatever is in front of it, and what is no packet of ours. */
+static void test_headers(void **state)
+{
+	static const struct {
+		const char *name;
+		struct recipe recipe;
+		enum who who;
+	} rows[] = {
+		{"plain", {.payload = REGISTERED}, TRUSTED},
+		{"tagged", {.payload = REGISTERED, .tags = 1}, TRUSTED},
+		{"tagged twice", {.payload = REGISTERED, .tags = 2, .tag_type = 0x88a8}, TRUSTED},
+		{"options", {.payload = REGISTERED, .options = 2}, TRUSTED},
+		{"first fragment", {.payload = REGISTERED, .more = true, .datagram = 3000}, TRUSTED},
+		{"IPv6", {.payload = REGISTERED, .family = 6}, TRUSTED},
+		{"IPv6, extensions", {.payload = REGISTERED, .family = 6, .chain = "hd"}, TRUSTED},
+		{"IPv6, first fragment",
+		 {.payload = REGISTERED, .family = 6, .chain = "f", .more = true, .datagram = 3000},
+		 TRUSTED},
+		{"TCP", {.payload = REGISTERED, .protocol = TCP}, TRUSTED},
+		{"TCP with options", {.payload = REGISTERED, .protocol = TCP, .tcp_options = 3}, TRUSTED},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct recipe recipe = rows[i].recipe;
+		const char *phone = recipe.family == 6 ? PHONE6 : PHONE;
+
+		forget();
+		answers(phone, CHALLENGE);
+		recipe.destination = phone;
+		recipe.source = recipe.family == 6 ? DESTINATION6 : SERVER;
+		sends(rows[i].name, &recipe, 5070, SIPDAM_METHOD_RESPONSE, 200);
+		if (who_is(phone) != rows[i].who)
+			fail_msg("%s", rows[i].name);
+	}
+	assert_int_equal(lab->failures, 0);
+}
+
+/* What is not of a protected port or address is neither counted nor read. */
+static void leaves_unseen(const char *name, const struct recipe *given, int from)
+{
+	struct recipe recipe = *given;
+
+	recipe.destination = recipe.family == 6 ? PHONE6 : PHONE;
+	recipe.source = recipe.family == 6 ? DESTINATION6 : SERVER;
+	frame_build(&way.lab->frame, &recipe);
+	if (!recipe.offset && from)
+		set_ports(&way.lab->frame, from, SIP_PORT);
+	run_frame(name, 0);
+	lab_compare(way.lab, name);
+	assert_int_equal(way.lab->trial->method, 0);
+	assert_int_equal(way.lab->failures, 0);
+	if (who_is(PHONE) != STRANGER || who_is(PHONE6) != STRANGER)
+		fail_msg("%s", name);
+}
+
+static void test_what_is_not_ours(void **state)
+{
+	struct lab *lab = *state;
+
+	answers(PHONE, CHALLENGE);
+	answers(PHONE6, CHALLENGE);
+	leaves_unseen("another port", &(struct recipe){.payload = REGISTERED}, 5070);
+	leaves_unseen("a port like it", &(struct recipe){.payload = REGISTERED}, SIP_PORT + 64);
+	leaves_unseen("IPv6", &(struct recipe){.payload = REGISTERED, .family = 6}, 5070);
+	leaves_unseen("TCP", &(struct recipe){.payload = REGISTERED, .protocol = TCP}, 5070);
+	leaves_unseen("ICMP", &(struct recipe){.payload = REGISTERED, .protocol = 1}, 0);
+	leaves_unseen("a follower", &(struct recipe){.payload = REGISTERED, .offset = 1480}, 0);
+	leaves_unseen("no IP", &(struct recipe){.payload = REGISTERED, .ethertype = 0x88cc}, SIP_PORT);
+	leaves_unseen("a lie", &(struct recipe){.payload = REGISTERED, .change = UDP_LENGTH(7)}, SIP_PORT);
+	lab_policy(lab, "addresses: [192.0.2.77]");
+	leaves_unseen("another address", &(struct recipe){.payload = REGISTERED}, SIP_PORT);
+	lab_policy(lab, "addresses: [" SERVER "]");
+	answers(PHONE, REGISTERED);
+	is(PHONE, TRUSTED);
+}
+
+/* It is counted, and that is all, while nothing is to be learned; in monitor mode all is learned. */
+static void test_modes(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "trust: {learn: false}");
+	registers(PHONE);
+	requests(PHONE);
+	is(PHONE, STRANGER);
+	lab_policy(lab, "mode: monitor");
+	registers(PHONE);
+	is(PHONE, TRUSTED);
+	lab_policy(lab, "allow: [192.0.2.0/24]");
+	forget();
+	registers(PHONE);
+	requests(PHONE);
+	is(PHONE, STRANGER);
+}
+
+/* Headers of more than is read at once, and a Contact behind them. */
+static void test_long_answers(void **state)
+{
+	static char text[3400];
+	int length = snprintf(text, sizeof(text), "SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n");
+
+	(void)state;
+	while (length < 3000)
+		length += snprintf(text + length, sizeof(text) - length, "Via: SIP/2.0/UDP 192.0.2.%d\r\n",
+				   length % 100);
+	snprintf(text + length, sizeof(text) - length, CONTACT "\r\n");
+	answers(PHONE, CHALLENGE);
+	answers(PHONE, text);
+	ends_in(PHONE, 600 * SECOND);
+}
+
+/* Datagrams that leave as one and are cut apart behind: each of them is read. */
+static void test_datagrams_that_leave_as_one(void **state)
+{
+	static char text[1200];
+	struct recipe recipe = {
+		.source = SERVER, .destination = PHONE, .payload = text, .payload_bytes = 1000};
+	struct lab *lab = *state;
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, ANSWER("100", "INVITE", ""), strlen(ANSWER("100", "INVITE", "")));
+	memcpy(text + 500, REQUEST, strlen(REQUEST));
+	for (int cut = 0; cut < 2; cut++) {
+		frame_build(&lab->frame, &recipe);
+		set_ports(&lab->frame, SIP_PORT, 5070);
+		run_frame("two datagrams", cut ? 500 : 0);
+		is(PHONE, cut ? PEER : STRANGER);
+	}
+	lab_settle(lab, 0);
+}
+
+/* ---- streams ---- */
+
+static __u32 sequence;
+
+/* A segment of the server's to the phone; it takes the connection on. */
+static void segment_at(__u32 at, const char *text, int bytes, __u8 flags)
+{
+	struct recipe recipe = {.source = SERVER,
+				.destination = PHONE,
+				.protocol = TCP,
+				.flags = flags,
+				.payload = text,
+				.payload_bytes = bytes};
+	__u8 *tcp;
+	__be32 number = htonl(at);
+
+	frame_build(&way.lab->frame, &recipe);
+	set_ports(&way.lab->frame, SIP_PORT, 41000);
+	tcp = way.lab->frame.data + way.lab->frame.at[LAYER_TRANSPORT];
+	memcpy(tcp + 4, &number, 4);
+	run_frame(text ? text : "a segment", 0);
+	ledger_read(way.lab, &way.lab->expected);
+}
+
+static void segment(const char *text)
+{
+	segment_at(sequence, text, 0, 0);
+	sequence += strlen(text);
+}
+
+static void open_connection(void)
+{
+	segment_at(sequence++, NULL, 0, FLAG_SYN | FLAG_ACK);
+}
+
+static void test_stream(void **state)
+{
+	static const char body[] =
+		"SIP/2.0 200 OK\r\nContent-Length: 20\r\nCSeq: 1 MESSAGE\r\n\r\n12345678901234567890";
+
+	(void)state;
+	sequence = 0xffffff80; /* about to wrap */
+	open_connection();
+	segment(CHALLENGE);
+	segment("\r\n");
+	segment(body);
+	is(PHONE, STRANGER);
+	segment(REGISTERED);
+	is(PHONE, TRUSTED);
+}
+
+static void test_several_in_a_segment(void **state)
+{
+	(void)state;
+	open_connection();
+	segment(ANSWER("100", "INVITE", "") "\r\n\r\n" CHALLENGE REGISTERED);
+	is(PHONE, TRUSTED);
+	forget();
+	segment(CHALLENGE REGISTERED); /* met under way */
+	is(PHONE, TRUSTED);
+}
+
+/* Nobody has the server say what he likes by where a segment begins. */
+static void test_forged_in_a_stream(void **state)
+{
+	static const char before[] = "SIP/2.0 200 OK\r\nCSeq: 1 MESSAGE\r\nContent-Length: 400\r\n\r\n";
+	static char text[600];
+	__u32 from;
+
+	(void)state;
+	open_connection();
+	segment(CHALLENGE);
+	snprintf(text, sizeof(text), "%s%s", before, REGISTERED);
+	memset(text + strlen(text), 'x', 400 - strlen(REGISTERED));
+	from = sequence;
+	segment_at(from, text, strlen(before), 0);
+	segment_at(from + strlen(before), REGISTERED, 0, 0);
+	is(PHONE, STRANGER);
+	segment_at(from + strlen(before) + strlen(REGISTERED), "xxxx", 0, 0);
+	segment_at(from, REGISTERED, 0, 0); /* once more, from before */
+	is(PHONE, STRANGER);
+	segment_at(from + strlen(before) + 400, REGISTERED, 0, 0); /* the next one */
+	is(PHONE, TRUSTED);
+}
+
+/* What cannot be followed is left alone until the connection is opened anew. */
+static void test_lost_stream(void **state)
+{
+	(void)state;
+	open_connection();
+	segment(CHALLENGE);
+	segment("SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n"); /* headers without an end */
+	segment(REGISTERED);
+	is(PHONE, STRANGER);
+	open_connection();
+	segment(REGISTERED);
+	is(PHONE, TRUSTED);
+	forget();
+	open_connection();
+	segment(CHALLENGE);
+	segment("SIP/2.0 200 OK\r\nCSeq: 1 MESSAGE\r\n\r\n"); /* no Content-Length */
+	segment(REGISTERED);
+	is(PHONE, STRANGER);
+	forget();
+	segment(CHALLENGE);
+	forget();
+	segment("xxxx" REGISTERED); /* met under way, in the midst of something */
+	segment(REGISTERED);
+	is(PHONE, STRANGER);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		way_test(test_registration),
+		way_test(test_no_registration),
+		way_test(test_challenge_holds_32_seconds),
+		way_test(test_renewal_needs_no_challenge),
+		way_test(test_how_long),
+		way_test(test_nothing_is_taken),
+		way_test(test_devices_behind_an_address),
+		way_test(test_ports_are_forgotten),
+		way_test(test_peers),
+		way_test(test_requests),
+		way_test(test_full_line),
+		way_test(test_full_line_of_failures),
+		way_test(test_grants_a_second),
+		way_test(test_guesser),
+		way_test(test_what_is_refused),
+		way_test(test_success_clears),
+		way_test(test_office),
+		way_test(test_ban_of_failures),
+		way_test(test_headers),
+		way_test(test_what_is_not_ours),
+		way_test(test_modes),
+		way_test(test_long_answers),
+		way_test(test_datagrams_that_leave_as_one),
+		way_test(test_stream),
+		way_test(test_several_in_a_segment),
+		way_test(test_forged_in_a_stream),
+		way_test(test_lost_stream),
+	};
+
+	return cmocka_run_group_tests(tests, begin_all, end_all);
+}
