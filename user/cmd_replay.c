@@ -17,6 +17,7 @@
 #include "capture.h"
 #include "cleanup.h"
 #include "command.h"
+#include "egress.h"
 #include "filter.h"
 #include "render.h"
 #include "settings.h"
@@ -44,6 +45,7 @@ struct replay {
 	const struct options *options;
 	struct capture *capture;
 	struct filter *filter;
+	struct egress *egress; /* NULL: no local address is known */
 	bool monitor;
 	bool progress;
 	int shown;         /* percent on the terminal; -1: nothing */
@@ -81,35 +83,41 @@ static bool from_local(const struct options *options, const struct capture_frame
 	return false;
 }
 
-/* What the capture decides alone: too little to run, or sent by the server. False: run the filter. */
-static bool judge_alone(const struct options *options, const struct capture_frame *frame,
-			struct sipdam_trial *result)
+/* What the capture decides alone: too little to run. False: run a program. */
+static bool judge_alone(const struct capture_frame *frame, struct sipdam_trial *result)
 {
-	*result = (struct sipdam_trial){.transport = SIPDAM_TRANSPORT_NONE};
-	if (frame->present < CAPTURE_ETHERNET) {
-		bool cut = frame->wire_length >= CAPTURE_ETHERNET;
+	bool cut = frame->wire_length >= CAPTURE_ETHERNET;
 
-		result->reason = cut ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NOT_SIP;
-		return true;
-	}
-	if (options->locals && from_local(options, frame, result->source, &result->family)) {
-		result->reason = SIPDAM_REASON_EGRESS;
-		return true;
-	}
-	return false;
+	*result = (struct sipdam_trial){.transport = SIPDAM_TRANSPORT_NONE};
+	if (frame->present >= CAPTURE_ETHERNET)
+		return false;
+	result->reason = cut ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NOT_SIP;
+	return true;
+}
+
+/* Runs the program of the way that the packet goes: what the server sent is read, all else is filtered. */
+static int run_program(struct replay *replay, const struct capture_frame *frame, bool *leaves)
+{
+	__u8 source[16], family;
+
+	*leaves = replay->egress && from_local(replay->options, frame, source, &family);
+	if (*leaves)
+		return egress_trial_run(replay->egress, frame->data, frame->present);
+	return filter_trial_run(replay->filter, frame->data, frame->present);
 }
 
 /* One packet's outcome. 0, or -errno with a problem if the filter could not be run. */
 static int judge(struct replay *replay, const struct capture_frame *frame, struct sipdam_trial *result,
-		 struct problem *problem)
+		 bool *leaves, struct problem *problem)
 {
 	struct sipdam_trial *trial = filter_trial(replay->filter);
 	int error;
 
-	if (judge_alone(replay->options, frame, result))
+	*leaves = false;
+	if (judge_alone(frame, result))
 		return 0;
 	*trial = (struct sipdam_trial){.now = (__u64)replay->last, .wire_length = frame->wire_length};
-	error = filter_trial_run(replay->filter, frame->data, frame->present);
+	error = run_program(replay, frame, leaves);
 	if (error)
 		return problem_set(problem, error, "cannot run packet %" PRIu64 " of %s: %s",
 				   (uint64_t)replay->packets, replay->options->path, strerror(-error));
@@ -178,7 +186,7 @@ static const char *source_of(const struct sipdam_trial *result, char text[ADDRES
 }
 
 static void print_packet_json(const struct replay *replay, const struct sipdam_trial *result, __s64 time,
-			      enum sipdam_verdict verdict)
+			      enum sipdam_verdict verdict, bool leaves)
 {
 	char stamp[TIME_TEXT], address[ADDRESS_TEXT], source[LABEL_TEXT], transport[LABEL_TEXT];
 	char method[LABEL_TEXT], class[LABEL_TEXT];
@@ -194,7 +202,7 @@ static void print_packet_json(const struct replay *replay, const struct sipdam_t
 	       render_reason(result->reason));
 	if (verdict == SIPDAM_VERDICT_WOULD_DROP)
 		fputs(",\"would_drop\":true", stdout);
-	if (result->reason == SIPDAM_REASON_EGRESS)
+	if (leaves)
 		fputs(",\"direction\":\"egress\"", stdout);
 	fputs("}\n", stdout);
 }
@@ -234,13 +242,14 @@ static int replay_packet(struct replay *replay, const struct capture_frame *fram
 {
 	struct sipdam_trial result;
 	enum sipdam_verdict verdict;
+	bool leaves;
 	int error;
 
 	if (!replay->packets++)
 		replay->first = replay->last = frame->stamp;
 	if (frame->stamp > replay->last)
 		replay->last = frame->stamp;
-	error = judge(replay, frame, &result, problem);
+	error = judge(replay, frame, &result, &leaves, problem);
 	if (error)
 		return error;
 	verdict = verdict_of(replay, &result);
@@ -249,7 +258,7 @@ static int replay_packet(struct replay *replay, const struct capture_frame *fram
 		return 0;
 	errno = 0;
 	if (replay->options->json)
-		print_packet_json(replay, &result, frame->stamp - replay->first, verdict);
+		print_packet_json(replay, &result, frame->stamp - replay->first, verdict, leaves);
 	else
 		print_packet_text(replay, &result, frame->stamp - replay->first, verdict);
 	return ferror(stdout) ? output_failed(problem) : 0;
@@ -425,12 +434,14 @@ static int replay_with(const struct options *options, const struct settings *set
 
 	stay_on_cpu();
 	if (capture_open(&replay.capture, options->path, &problem) ||
-	    filter_open_trial(&replay.filter, settings, &problem)) {
+	    filter_open_trial(&replay.filter, settings, &problem) ||
+	    (options->locals && egress_open_private(&replay.egress, replay.filter, false, &problem))) {
 		result = command_fail("replay", EIO, &problem);
 	} else {
 		prepare_output(&replay);
 		result = run(&replay);
 	}
+	egress_free(replay.egress);
 	if (replay.filter)
 		filter_free(replay.filter);
 	capture_close(replay.capture);
@@ -490,7 +501,7 @@ static const struct argp_option option_table[] = {
 	{"config", 'c', "FILE", 0, "Filter as this configuration says (without it: the built-in defaults)",
 	 0},
 	{"local", 'l', "ADDRESS", 0,
-	 "An address of the server: what it sent is not filtered (up to 64 times)", 0},
+	 "An address of the server: what it sent is learned from and not filtered (up to 64 times)", 0},
 	{"packets", 'p', NULL, 0, "Print a line for each packet too", 0},
 	{"json", 'j', NULL, 0, "Print JSON: one object, before it one line a packet with --packets", 0},
 	{0},

@@ -21,7 +21,9 @@
 #include <sys/wait.h>
 
 #include "capture_file.h"
+#include "capture.h"
 #include "command.h"
+#include "egress.h"
 #include "filter.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -35,6 +37,8 @@ static struct script {
 	int error;     /* of every run */
 	int signal_at; /* raise SIGINT in this run, from 1 */
 	int runs;
+	int left; /* runs of what reads the server's own packets */
+	struct sipdam_trial sent; /* what it answers */
 	struct sipdam_trial in[RUNS_MAX];
 	size_t length[RUNS_MAX];
 } * script;
@@ -66,6 +70,38 @@ int filter_trial_run(struct filter *filter, const void *data, size_t length)
 	if (script->runs == script->signal_at)
 		raise(SIGINT);
 	return script->error;
+}
+
+struct egress {
+	struct filter *filter;
+};
+
+int egress_open_private(struct egress **egress, struct filter *filter, bool own_clock, struct problem *problem)
+{
+	assert_false(own_clock);
+	*egress = calloc(1, sizeof(**egress));
+	if (!*egress)
+		return problem_set(problem, -ENOMEM, "out of memory");
+	(*egress)->filter = filter;
+	return 0;
+}
+
+int egress_trial_run(struct egress *egress, const void *data, size_t length)
+{
+	const __u8 *source = (const __u8 *)data + CAPTURE_ETHERNET + 12;
+
+	assert_true(length >= CAPTURE_ETHERNET + 20);
+	script->left++;
+	egress->filter->trial = script->sent;
+	egress->filter->trial.family = 4;
+	memset(egress->filter->trial.source + 10, 0xff, 2);
+	memcpy(egress->filter->trial.source + 12, source, 4);
+	return script->error;
+}
+
+void egress_free(struct egress *egress)
+{
+	free(egress);
 }
 
 void filter_free(struct filter *filter)
@@ -363,6 +399,8 @@ static void test_local_is_egress(void **state)
 
 	(void)state;
 	script->answer[0] = ANSWER(SOURCE_RATE, INVITE, INVITE, UDP, 1);
+	script->sent = ANSWER(EGRESS, RESPONSE, NONE, UDP, 0);
+	script->sent.status = 401;
 	capture_file_create(&file, 0);
 	capture_file_pcap(&file, CAPTURE_NANOSECONDS, 65535, DLT_EN10MB);
 	for (__u8 last = 1; last < 4; last++) {
@@ -375,10 +413,12 @@ static void test_local_is_egress(void **state)
 	    file.path);
 	went_well(&outcome);
 	assert_int_equal(script->runs, 1);
+	assert_int_equal(script->left, 2);
 	assert_non_null(strstr(outcome.out,
-			       "{\"packet\":2,\"time\":0.0,\"source\":\"192.0.2.2\",\"transport\":null,"
-			       "\"method\":null,\"class\":null,\"verdict\":\"pass\","
+			       "{\"packet\":2,\"time\":0.0,\"source\":\"192.0.2.2\",\"transport\":\"udp\","
+			       "\"method\":\"response\",\"status\":401,\"class\":null,\"verdict\":\"pass\","
 			       "\"reason\":\"egress\",\"direction\":\"egress\"}\n"));
+	assert_non_null(strstr(outcome.out, "\"response\":{\"passed\":2,\"dropped\":0}"));
 	assert_non_null(strstr(outcome.out, "\"passed\":2,\"dropped\":1,"));
 	assert_non_null(strstr(outcome.out, "\"egress\":2,"));
 	capture_file_remove(&file);
