@@ -47,6 +47,7 @@ struct account {
 	struct match match[MATCHES_MAX];
 	size_t matches;
 	struct ban_entry ban; /* in force where the question says so */
+	struct known_entry known; /* trusted or a peer, where the question says so */
 	bool may_read;        /* the tables of sources and networks */
 	struct explanation explanation;
 };
@@ -126,6 +127,7 @@ static int read_known(struct account *account, struct problem *problem)
 		account->question.trusted = entry->trusted;
 		account->question.peer = !entry->trusted;
 		account->question.devices = entry->record.devices;
+		account->known = *entry;
 	}
 	known_entries_free(&entries);
 	known_close(&known);
@@ -327,6 +329,24 @@ static json_t *ban_json(const struct account *account)
 			 (json_int_t)entry->ban.dropped);
 }
 
+static bool is_known(const struct account *account)
+{
+	return account->question.trusted || account->question.peer;
+}
+
+static json_t *known_json(const struct account *account)
+{
+	const struct known_entry *entry = &account->known;
+
+	if (!is_known(account))
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:s, s:i}", "since",
+			 (json_int_t)wall_time(account, entry->record.since), "until",
+			 (json_int_t)wall_time(account, entry->end), "expires_in",
+			 (json_int_t)((entry->end - account->question.now) / SECOND), "cause",
+			 known_cause_name(entry->record.cause), "devices", (int)entry->record.devices);
+}
+
 static json_t *verdict_json(const struct account *account, int class)
 {
 	int reason = explain_reason(&account->explanation, class);
@@ -349,14 +369,14 @@ static json_t *account_json(const struct account *account)
 
 	address_format(account->question.address.address, address);
 	address_format_prefix(&explanation->source, source);
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
 			 "address", address, "source", source, "tier", explain_tier_name(explanation->tier),
 			 "reason", tier_reason(account), "verdict", "INVITE",
 			 verdict_json(account, SIPDAM_CLASS_INVITE), "REGISTER",
 			 verdict_json(account, SIPDAM_CLASS_REGISTER), "buckets",
 			 buckets_json(explanation->bucket), "network", network_json(account), "pools",
 			 buckets_json(explanation->pool), "lists", lists_json(account), "ban",
-			 ban_json(account), "mode", account->policy.monitor ? "monitor" : "enforce",
+			 ban_json(account), "known", known_json(account), "mode", account->policy.monitor ? "monitor" : "enforce",
 			 "confirm_passed", is_overdue(account), "protected_addresses",
 			 (json_int_t)account->policy.list_entries[SIPDAM_LIST_ADDRESSES], "tables_read",
 			 account->may_read);
@@ -454,8 +474,47 @@ static void print_ban(const struct account *account)
 	span_format_left(entry->end - account->question.now, left, sizeof(left));
 	printf("Ban         since %s until %s (%s)\n", begin, end, left);
 	printf("            %s, number %u in a row; %s packets dropped\n",
-	       entry->ban.cause == SIPDAM_BAN_MANUAL ? "by hand" : "for its drops", entry->ban.times,
+	       entry->ban.cause == SIPDAM_BAN_MANUAL     ? "by hand"
+	       : entry->ban.cause == SIPDAM_BAN_FAILURES ? "for what the server refused it"
+							 : "for its drops",
+	       entry->ban.times,
 	       render_count(entry->ban.dropped, count));
+}
+
+/* What made a source known, in words. */
+static const char *known_reason_text(int cause)
+{
+	switch (cause) {
+	case SIPDAM_KNOWN_MANUAL:
+		return "by hand";
+	case SIPDAM_KNOWN_IMPORT:
+		return "by an import";
+	case SIPDAM_KNOWN_REGISTRATION:
+		return "it registered";
+	case SIPDAM_KNOWN_REQUEST:
+		return "the server sent it a request";
+	case SIPDAM_KNOWN_CALL:
+		return "the server answered its call";
+	}
+	return known_cause_name(cause);
+}
+
+static void print_known(const struct account *account)
+{
+	const struct known_entry *entry = &account->known;
+	time_t since = wall_time(account, entry->record.since), until = wall_time(account, entry->end);
+	char begin[32], end[32], left[32];
+
+	if (!is_known(account))
+		return;
+	strftime(begin, sizeof(begin), "%Y-%m-%d %H:%M:%S", localtime(&since));
+	strftime(end, sizeof(end), "%Y-%m-%d %H:%M:%S", localtime(&until));
+	span_format_left(entry->end - account->question.now, left, sizeof(left));
+	printf("%-11s since %s until %s (%s)\n", entry->trusted ? "Trusted" : "Peer", begin, end, left);
+	printf("            %s", known_reason_text(entry->record.cause));
+	if (entry->trusted)
+		printf("; %u device%s behind it", entry->record.devices, entry->record.devices == 1 ? "" : "s");
+	printf("\n");
 }
 
 static void print_facts(const struct account *account)
@@ -470,6 +529,7 @@ static void print_facts(const struct account *account)
 		printf("Source      %s\n", source);
 	print_matches(account);
 	print_ban(account);
+	print_known(account);
 	if (account->policy.monitor)
 		printf("Mode        monitor: nothing is dropped\n");
 	if (is_overdue(account))

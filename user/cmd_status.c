@@ -80,6 +80,18 @@ static json_t *verification_json(const struct snapshot *snapshot)
 	return json_pack("{s:b, s:o}", "enabled", snapshot->policy.verify_enabled != 0, "seconds_left", left);
 }
 
+static json_t *learning_json(const struct snapshot *snapshot)
+{
+	json_t *interfaces = json_array();
+
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		if (snapshot->interface[i].learns)
+			json_array_append_new(interfaces, json_string(snapshot->interface[i].name));
+	return json_pack("{s:b, s:o, s:I, s:b, s:I}", "enabled", snapshot->policy.trust_learn != 0, "interfaces",
+			 interfaces, "sent", (json_int_t)snapshot_sent(snapshot), "one_way", snapshot_is_one_way(snapshot), "refused",
+			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED]);
+}
+
 static json_t *status_json(const struct snapshot *snapshot)
 {
 	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
@@ -96,7 +108,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
@@ -108,7 +120,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED], "trust", "trusted",
 			 (json_int_t)snapshot->trusted, "peers", (json_int_t)snapshot->peers, "verification",
-			 verification_json(snapshot));
+			 verification_json(snapshot), "learning", learning_json(snapshot));
 }
 
 static int print_json(const struct snapshot *snapshot, const struct over_limits *over)
@@ -180,9 +192,26 @@ static void print_bans(const struct snapshot *snapshot)
 
 static void print_trust(const struct snapshot *snapshot)
 {
+	__u64 refused = snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED];
+
 	printf("Trust       %llu source%s, %llu peer%s\n", (unsigned long long)snapshot->trusted,
 	       snapshot->trusted == 1 ? "" : "s", (unsigned long long)snapshot->peers,
 	       snapshot->peers == 1 ? "" : "s");
+	printf("            packets read that the server sent: %llu\n",
+	       (unsigned long long)snapshot_sent(snapshot));
+	if (!snapshot->policy.trust_learn)
+		printf("            switched off (trust.learn): nobody becomes known by what the server sends\n");
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		if (!snapshot->interface[i].learns)
+			printf("            %s: what the server sends is not read there, and nobody becomes\n"
+			       "            known by it: `sipdam attach %s` says why, or helps\n",
+			       snapshot->interface[i].name, snapshot->interface[i].name);
+	if (snapshot_is_one_way(snapshot))
+		printf("            answers never seen here: requests come in, but what the server sends leaves\n"
+		       "            by another way. Nobody becomes known by it: attach to that interface too\n");
+	if (refused)
+		printf("            %llu could not become known: no place, or too many in a second\n",
+		       (unsigned long long)refused);
 }
 
 static void print_verification(const struct snapshot *snapshot)

@@ -319,7 +319,7 @@ static int print_json(const struct known_entries *entries, __u64 now)
 static void print_text(const struct known_entries *entries, __u64 now)
 {
 	if (entries->count)
-		printf("%-27s %-7s %8s  %-19s %-6s %7s\n", "source", "tier", "left", "since", "cause",
+		printf("%-24s %-7s %8s  %-16s %-12s %7s\n", "source", "tier", "left", "since", "cause",
 		       "devices");
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct known_entry *entry = &entries->entry[i];
@@ -328,8 +328,8 @@ static void print_text(const struct known_entries *entries, __u64 now)
 
 		address_format_prefix(&entry->source, source);
 		span_format_left(entry->end - now, left, sizeof(left));
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime(&since));
-		printf("%-27s %-7s %8s  %-19s %-6s %7u\n", source, entry->trusted ? "trusted" : "peer", left,
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", localtime(&since));
+		printf("%-24s %-7s %8s  %-16s %-12s %7u\n", source, entry->trusted ? "trusted" : "peer", left,
 		       when, known_cause_name(entry->record.cause), entry->record.devices);
 	}
 }

@@ -456,12 +456,14 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 		[SIPDAM_TABLE_SOURCE_DISPLACED] = "source",
 		[SIPDAM_TABLE_NETWORK_DISPLACED] = "network",
 		[SIPDAM_TABLE_FRAGMENT_DISPLACED] = "fragment",
+		[SIPDAM_TABLE_FAILURE_DISPLACED] = "failure",
 	};
 
 	metric(out, "sipdam_table_displaced_total", "counter",
 	       "Entries still in use that a full table replaced: it is too small if this grows.");
 	for (size_t i = 0; i < COUNT(tables); i++)
-		fprintf(out, "sipdam_table_displaced_total{table=\"%s\"} %" PRIu64 "\n", tables[i],
+		if (tables[i])
+			fprintf(out, "sipdam_table_displaced_total{table=\"%s\"} %" PRIu64 "\n", tables[i],
 			(uint64_t)snapshot->table_events[i]);
 	metric(out, "sipdam_table_contended_total", "counter",
 	       "Packets dropped because other CPUs took the same bucket first.");
@@ -481,6 +483,10 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 	fprintf(out, "sipdam_trusted_sources %" PRIu64 "\n", (uint64_t)snapshot->trusted);
 	metric(out, "sipdam_peer_sources", "gauge", "Sources that the server itself talks to now.");
 	fprintf(out, "sipdam_peer_sources %" PRIu64 "\n", (uint64_t)snapshot->peers);
+	metric(out, "sipdam_grants_refused_total", "counter",
+	       "Sources that did not become trusted or peers: no place, or too many in a second.");
+	fprintf(out, "sipdam_grants_refused_total %" PRIu64 "\n",
+		(uint64_t)snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED]);
 	metric(out, "sipdam_source_table_lines", "gauge", "Size of the table of sources.");
 	fprintf(out, "sipdam_source_table_lines %" PRIu64 "\n", (uint64_t)snapshot->meta.sources);
 	metric(out, "sipdam_source_table_fill", "gauge",
@@ -526,6 +532,10 @@ static void metrics_interfaces(const struct snapshot *snapshot, FILE *out)
 		fprintf(out, "sipdam_interface_attached{interface=\"%s\",mode=\"%s\"} %d\n", from->name,
 			from->mode, strcmp(from->mode, "none") != 0);
 	}
+	metric(out, "sipdam_interface_learns", "gauge", "1 if what the server sends there is read.");
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		fprintf(out, "sipdam_interface_learns{interface=\"%s\"} %d\n", snapshot->interface[i].name,
+			snapshot->interface[i].learns);
 }
 
 void render_metrics(const struct snapshot *snapshot, FILE *out)

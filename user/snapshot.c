@@ -15,6 +15,7 @@
 #include "bans.h"
 #include "book.h"
 #include "cleanup.h"
+#include "egress.h"
 #include "filter.h"
 #include "interface.h"
 #include "known.h"
@@ -100,6 +101,7 @@ static int read_interfaces(struct snapshot *snapshot, struct problem *problem)
 		}
 		interface->ifindex = known.ifindex[slot];
 		snprintf(interface->mode, sizeof(interface->mode), "%s", attached_mode(interface->ifindex));
+		interface->learns = egress_is_attached(interface->ifindex);
 		error = sum_cpus(counters, slot, (__u64 *)&interface->counters,
 				 sizeof(interface->counters) / sizeof(__u64));
 		if (error)
@@ -217,6 +219,32 @@ static int read_known(struct snapshot *snapshot, struct problem *problem)
 	snapshot->peers = count.peers;
 	known_close(&known);
 	return 0;
+}
+
+#define ONE_WAY_REQUESTS 100
+
+/* Requests that went on, those of monitor mode included. */
+static __u64 requests_of(const struct sipdam_counters *counters)
+{
+	__u64 requests = 0;
+
+	for (int transport = 0; transport < SIPDAM_TRANSPORTS; transport++)
+		for (int method = 1; method < SIPDAM_METHOD_RESPONSE; method++)
+			requests += counters->method[transport][SIPDAM_VERDICT_PASS][method].packets +
+				    counters->method[transport][SIPDAM_VERDICT_WOULD_DROP][method].packets;
+	return requests;
+}
+
+bool snapshot_is_one_way(const struct snapshot *snapshot)
+{
+	__u64 requests = 0;
+	bool learns = false;
+
+	for (size_t i = 0; i < snapshot->interfaces; i++) {
+		requests += requests_of(&snapshot->interface[i].counters);
+		learns |= snapshot->interface[i].learns;
+	}
+	return learns && requests >= ONE_WAY_REQUESTS && !snapshot_sent(snapshot);
 }
 
 int snapshot_read(struct snapshot *snapshot, struct problem *problem)

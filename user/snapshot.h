@@ -16,6 +16,7 @@
 struct snapshot_interface {
 	char name[IF_NAMESIZE];
 	char mode[16]; /* "native", "generic", "none" where no program of ours is attached any more */
+	bool learns;   /* what the server sends there is read */
 	__u32 ifindex;
 	struct sipdam_counters counters; /* sums over CPUs */
 };
@@ -51,6 +52,23 @@ static inline bool snapshot_is_overdue(const struct snapshot *snapshot)
 {
 	return snapshot->policy.deadline && snapshot->now >= snapshot->policy.deadline;
 }
+
+/* Packets of the server's own that were read, on all interfaces. */
+static inline __u64 snapshot_sent(const struct snapshot *snapshot)
+{
+	__u64 sent = 0;
+
+	for (size_t i = 0; i < snapshot->interfaces; i++)
+		for (int half = 0; half < 2; half++)
+			sent += snapshot->interface[i].counters.reason[half][SIPDAM_REASON_EGRESS].packets;
+	return sent;
+}
+
+/*
+ * Do requests come in here, and nothing that the server sends goes out? Then its answers take another way, and
+ * nobody can become known. A hundred requests that passed are taken for enough of them.
+ */
+bool snapshot_is_one_way(const struct snapshot *snapshot);
 
 /* Packets and bytes of one interface by verdict (enum sipdam_verdict). The three share no packet. */
 static inline struct sipdam_count snapshot_total(const struct sipdam_counters *counters, int verdict)

@@ -88,6 +88,9 @@ static struct snapshot *make_snapshot(void)
 	snapshot->trusted = 17;
 	snapshot->peers = 18;
 	snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED] = 17;
+	snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED] = 19;
+	snapshot->table_events[SIPDAM_TABLE_FAILURE_DISPLACED] = 20;
+	snapshot->interface[0].learns = true;
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		snapshot->pool_level[class] = UINT64_MAX;
 	snapshot->pool_level[SIPDAM_CLASS_INVITE] = 0;
@@ -450,7 +453,7 @@ static void metrics_have_every_row(void **state)
 	assert_int_equal(lines_with(text, "sipdam_list_entries{"), SIPDAM_LISTS);
 	assert_int_equal(lines_with(text, "sipdam_pool_level{"), 2);
 	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 5);
-	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 3);
+	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 4);
 	assert_line(text, "sipdam_packets_total{interface=\"eth0\",verdict=\"pass\",reason=\"truncated\"} 0");
 }
 
@@ -477,7 +480,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 22);
+	assert_int_equal(described, 24);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -537,6 +540,10 @@ static void metrics_read_exactly(void **state)
 		"sipdam_table_displaced_total{table=\"source\"} 11",
 		"sipdam_table_displaced_total{table=\"network\"} 12",
 		"sipdam_table_displaced_total{table=\"fragment\"} 13",
+		"sipdam_table_displaced_total{table=\"failure\"} 20",
+		"sipdam_grants_refused_total 19",
+		"sipdam_interface_learns{interface=\"eth0\"} 1",
+		"sipdam_interface_learns{interface=\"eth1.100\"} 0",
 		"sipdam_table_contended_total 14",
 		"sipdam_bans_refused_total 15",
 		"sipdam_banned_sources 16",
