@@ -150,8 +150,9 @@ platform:
 # Nanoseconds a packet of the program: ROUNDS=31 PACKETS=100000.
 bench:
 	$(Q)scripts/install-deps bench
-	$(Q)$(MAKE) --no-print-directory $(B)/bench/bench
+	$(Q)$(MAKE) --no-print-directory $(B)/bench/bench $(B)/bench/egress
 	$(Q)$(B)/bench/bench $(ROUNDS) $(PACKETS)
+	$(Q)$(B)/bench/egress $(ROUNDS) $(PACKETS)
 
 # The same flood at other filters too: ROUNDS=15 PACKETS=200000.
 bench-peers:
