@@ -8,7 +8,8 @@
  *   peer      who is sent a request, and who calls and is answered
  *   strikes   refusals of REGISTER and INVITE without a success in between
  *
- * All other packets leave after a glance. It has no say in what else becomes of a packet (TC_ACT_UNSPEC).
+ * All other packets leave after a glance. It drops answers to strangers over the reflection limit, and has no
+ * say in what else becomes of a packet (TC_ACT_UNSPEC).
  */
 #define FRAME_LEAVES
 
@@ -22,6 +23,7 @@
 #include "learn.h"
 #include "lists.h"
 #include "packet.h"
+#include "reflection.h"
 #include "stream.h"
 #include "verdict.h"
 
@@ -496,21 +498,47 @@ static __always_inline bool read_rest(frame_t *frame, struct work *work)
 	return true;
 }
 
-static __always_inline void learn_from(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+static __always_inline bool is_datagram(const struct work *work)
 {
-	bool datagram = work->packet.protocol == IPPROTO_UDP;
+	return work->packet.protocol == IPPROTO_UDP;
+}
 
-	if (!policy->trust_learn || (!datagram && work->packet.port_kind != SIPDAM_PORTS_TCP) ||
-	    !read_rest(frame, work) || (work->packet.family == 6 && is_mapped(&work->packet.destination)))
-		return;
+/* Bytes that the receiver gets of it: of a datagram in fragments all. */
+static __always_inline __u32 sent_bytes(const struct work *work)
+{
+	__u32 datagram = work->packet.transport_offset + (work->sequence >> 16); /* the length of UDP */
+
+	return datagram > work->packet.length ? datagram : work->packet.length;
+}
+
+/* Is it one answer too many to somebody who may not have asked? Whoever has opened a connection has. */
+static __always_inline bool reflects(const struct sipdam_policy *policy, const struct work *work)
+{
+	return is_datagram(work) && work->message.method == SIPDAM_METHOD_RESPONSE &&
+	       work->tier == SIPDAM_TIER_UNKNOWN &&
+	       !is_verified(&work->packet.source, __builtin_bswap16(work->port), work->now) &&
+	       !reflection_admits(policy, work->hash, work->now, sent_bytes(work));
+}
+
+/* The reason of a packet of ours, and what is learned of it. What is not sent nobody learns of. */
+static __always_inline int judge(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	if ((!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP) || !read_rest(frame, work) ||
+	    (work->packet.family == 6 && is_mapped(&work->packet.destination)))
+		return SIPDAM_REASON_EGRESS;
 	hash_receiver(work, policy);
 	work->tier = tier_of(work, policy);
 	if (work->tier == SIPDAM_TIER_ALLOWED)
-		return;
-	if (datagram)
+		return SIPDAM_REASON_EGRESS;
+	if (reflects(policy, work))
+		return SIPDAM_REASON_REFLECTION;
+	if (!policy->trust_learn)
+		return SIPDAM_REASON_EGRESS;
+	if (is_datagram(work))
 		read_datagrams(frame, policy, work);
 	else
 		read_stream(frame, policy, work);
+	return SIPDAM_REASON_EGRESS;
 }
 
 /* By its reason alone: methods and classes are of what arrives. */
@@ -539,6 +567,7 @@ int sipdam_egress(struct __sk_buff *frame)
 {
 	const struct sipdam_policy *policy = policy_in_force();
 	struct sipdam_trial *report = trial_record();
+	int reason = SIPDAM_REASON_EGRESS, verdict = SIPDAM_VERDICT_PASS;
 	__u32 zero = 0;
 	struct work *work;
 	bool other;
@@ -560,20 +589,24 @@ int sipdam_egress(struct __sk_buff *frame)
 		return TC_ACT_UNSPEC;
 	}
 	begin(frame, work);
-	if (is_ours(frame, policy, work)) {
+	other = !is_ours(frame, policy, work);
+	if (!other) {
 		work->now = clock_now(&work->clock);
-		if (is_protected(policy, work)) {
-			classify(frame, work);
-			count_sent(frame->ifindex, work, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS);
-			if (report)
-				report_trial(report, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS, &work->packet,
-					     &work->message);
-			learn_from(frame, policy, work);
-			return TC_ACT_UNSPEC;
-		}
+		other = !is_protected(policy, work);
 	}
-	if (report)
-		report_trial(report, SIPDAM_REASON_EGRESS, SIPDAM_VERDICT_PASS, &work->packet,
-			     &work->message);
-	return TC_ACT_UNSPEC;
+	if (!other)
+		classify(frame, work);
+	if (report) /* while the packet's source is the sender */
+		report_trial(report, reason, verdict, &work->packet, &work->message);
+	if (other)
+		return TC_ACT_UNSPEC;
+	reason = judge(frame, policy, work);
+	if (is_drop(reason))
+		verdict = spares_all(policy, work->now) ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
+	count_sent(frame->ifindex, work, reason, verdict);
+	if (report) {
+		report->reason = reason;
+		report->dropped = verdict == SIPDAM_VERDICT_DROP;
+	}
+	return verdict == SIPDAM_VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }

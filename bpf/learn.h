@@ -107,13 +107,13 @@ static __always_inline bool grants_are_left(const struct grant *grant)
 {
 	__u64 now = grant->source.now >> SIPDAM_TICK_SHIFT;
 	__u32 zero = 0;
-	struct sipdam_line *line = bpf_map_lookup_elem(&grants, &zero);
+	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
 
 	if (!line)
 		return true;
 #pragma nounroll
 	for (int attempt = 0; attempt < 2; attempt++) {
-		__u64 *word = &line->word[grant->trusted ? SIPDAM_GRANTS_TRUSTED : SIPDAM_GRANTS_PEERS];
+		__u64 *word = &line->word[grant->trusted ? SIPDAM_BUDGET_TRUSTED : SIPDAM_BUDGET_PEERS];
 		__u64 tat = *(const volatile __u64 *)word, from = tat > now ? tat : now;
 
 		if (from - now > (GRANTS_AT_ONCE - 1) * GRANT_INTERVAL)

@@ -185,14 +185,14 @@ struct {
 	__type(value, struct sipdam_ban_gate);
 } known_gate SEC(".maps");
 
-/* How many sources more may become known now. Cannot fill: it is what keeps `known` from filling at once. */
+/* What all CPUs together may grant and answer in a second. Cannot fill. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct sipdam_line);
-} grants SEC(".maps");
+} budgets SEC(".maps");
 
 /*
  * What the server answered to sources lately, challenges and refusals: written by what it sends. Full: the

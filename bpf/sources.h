@@ -40,6 +40,22 @@ static __always_inline struct sipdam_line *network_line(__u64 hash)
 	return bpf_map_lookup_elem(&networks, &index);
 }
 
+/* A sender that has sent again need not do so for its next request: the next step of a digest exchange. */
+#define VERIFIED_FREE (32 * 1000000000ULL)
+
+/* Who sends, by address and port as on the wire. */
+static __always_inline __u64 sender_hash(const struct packet_address *address, __be16 port)
+{
+	return keyed_hash(address->high + port * (secret.word[3] | 1), address->low);
+}
+
+static __always_inline struct sipdam_line *verified_line(__u64 hash)
+{
+	__u32 index = (__u32)hash & (SIPDAM_VERIFIED_LINES - 1);
+
+	return bpf_map_lookup_elem(&verified, &index);
+}
+
 static __always_inline void count_table_event(__u32 event)
 {
 	__u64 *count = bpf_map_lookup_elem(&table_events, &event);

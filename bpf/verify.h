@@ -17,8 +17,6 @@
 #define REQUEST_BYTES   256
 #define REQUEST_WINDOWS (REQUEST_BYTES / WINDOW_BYTES)
 
-/* A sender that has sent again need not do so for its next request: the next step of a digest exchange. */
-#define VERIFIED_FREE (32 * 1000000000ULL)
 /* Those that had done so within the last minute share half of the pool. */
 #define VERIFIED_RECENT (60 * 1000000000ULL)
 
@@ -52,13 +50,6 @@ static __always_inline struct sipdam_stamps *stamp_line(__u64 hash)
 	__u32 index = (__u32)hash & stamp_mask;
 
 	return bpf_map_lookup_elem(&stamps, &index);
-}
-
-static __always_inline struct sipdam_line *verified_line(__u64 hash)
-{
-	__u32 index = (__u32)hash & (SIPDAM_VERIFIED_LINES - 1);
-
-	return bpf_map_lookup_elem(&verified, &index);
 }
 
 /*
@@ -128,8 +119,7 @@ static __always_inline void request_read(frame_t *frame, const struct packet *pa
 	__u64 *sum = request->sum;
 
 	cursor_load(&cursor, packet->transport_offset, fields, sizeof(fields));
-	request->sender = keyed_hash(packet->source.high + (fields[0] & 0xffff) * (secret.word[3] | 1),
-				     packet->source.low);
+	request->sender = sender_hash(&packet->source, fields[0]);
 	sum[0] = request->sender;
 	sum[1] = packet->destination.low;
 	sum[2] = packet->destination.high;

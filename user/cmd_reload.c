@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "command.h"
+#include "egress.h"
 #include "filter.h"
 #include "live.h"
 #include "pins.h"
@@ -106,10 +107,14 @@ static int reload(const char *given, struct problem *problem)
 	/* A list that the file does not name any more is empty now. */
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		settings.list_given[list] = true;
-	if (settings.policy.sources != meta.sources || strcmp(path, meta.config))
+	if (settings.policy.sources != meta.sources || strcmp(path, meta.config)) {
 		error = filter_install(&settings, path, false, problem);
-	else
+		/* What reads the server's packets goes on with the tables that there are now. */
+		if (!error && egress_install(problem))
+			fprintf(stderr, "sipdam reload: %s\n", problem->text);
+	} else {
 		error = live_commit(&settings, problem);
+	}
 	if (error)
 		return error;
 	printf("%s: in force\n", path);

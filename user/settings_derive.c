@@ -258,6 +258,16 @@ static void derive_strikes(struct sipdam_policy *policy)
 	strikes->depth = strikes->interval * strikes->burst;
 }
 
+/* As a bucket in time: what a byte takes, and how much at once. A rate of 0 is asked for by itself. */
+static void derive_reflection(struct sipdam_policy *policy)
+{
+	const unsigned __int128 second = 1000000000;
+	__u64 rate = policy->reflection_rate;
+
+	policy->reflection_cost = rate ? (__u64)(second * SIPDAM_COST_UNIT / rate) : 0;
+	policy->reflection_depth = rate ? (__u64)(second * policy->reflection_burst / rate) : 0;
+}
+
 /* Words of tables, not pools: only those have 44 bits. */
 static void derive_horizon(struct sipdam_policy *policy)
 {
@@ -265,6 +275,8 @@ static void derive_horizon(struct sipdam_policy *policy)
 
 	if (policy->strikes.depth > deepest)
 		deepest = policy->strikes.depth;
+	if (policy->reflection_depth >> SIPDAM_TICK_SHIFT > deepest)
+		deepest = policy->reflection_depth >> SIPDAM_TICK_SHIFT;
 
 	for (int tier = 0; tier < SIPDAM_TIERS; tier++) {
 		for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
@@ -326,6 +338,7 @@ void settings_derive(struct settings *settings)
 {
 	derive_limits(&settings->policy);
 	derive_strikes(&settings->policy);
+	derive_reflection(&settings->policy);
 	derive_horizon(&settings->policy);
 	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++)
 		derive_ports(&settings->policy.ports[kind]);

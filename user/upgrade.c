@@ -55,7 +55,7 @@ static const struct {
 	{"known", 2, "trusted sources and peers", true},
 	{"known_records", 2, "records of trusted sources and peers", true},
 	{"known_gate", 2, NULL, false},
-	{"grants", 2, NULL, false},
+	{"budgets", 2, NULL, false},
 	{"failures", 2, "failed attempts to register and call", true},
 	{"streams", 2, NULL, true},
 	{"refused", 2, NULL, true},

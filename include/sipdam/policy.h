@@ -99,6 +99,11 @@ enum sipdam_origin {
 #define SIPDAM_FAMILY_IPV6 1
 #define SIPDAM_FAMILIES    2
 
+/* A source's share of reflection.rate and burst is one in so many. */
+#define SIPDAM_REFLECTION_SOURCES 100
+#define SIPDAM_COST_SHIFT         20
+#define SIPDAM_COST_UNIT          (1ULL << SIPDAM_COST_SHIFT)
+
 struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
@@ -125,6 +130,8 @@ struct sipdam_policy {
 	__u32 verify_enabled, trust_learn, ban_enabled;
 	__u32 tls_min_version;                   /* 0, 0x0303, 0x0304 */
 	__u64 reflection_rate, reflection_burst; /* bytes a second, bytes */
+	__u64 reflection_cost;  /* nanoseconds a byte takes of the rate, times SIPDAM_COST_UNIT; derived */
+	__u64 reflection_depth; /* nanoseconds of the burst; derived */
 	__u8 origin[SIPDAM_FIELDS_MAX];          /* enum sipdam_origin by number of the field */
 };
 

@@ -41,6 +41,9 @@ _Static_assert(sizeof(struct sipdam_line) == 64, "one cache line");
 #define SIPDAM_KIND_STRIKES 13
 _Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES, "classes come first");
 
+/* The kind that is what the server may answer to a source that it does not know, beside the strikes. */
+#define SIPDAM_KIND_REFLECTION 14
+
 /*
  * Bans. A line of `bans` says until when: eight sources a line, times in units of a millisecond (2^20 ns)
  * since the clock's beginning; 44 bits of them hold whatever 64 bits of nanoseconds do. What else there is to
@@ -140,9 +143,11 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 /* Lines of senders that have sent again: 65,536 of them, as many as 1,000 a second in a minute. */
 #define SIPDAM_VERIFIED_LINES 8192
 
-/* Grants of trust a second: a word of arrival time for peers, one for trusted sources; see bpf/learn.h. */
-#define SIPDAM_GRANTS_PEERS   0
-#define SIPDAM_GRANTS_TRUSTED 1
+/* Words of arrival time in the one line of `budgets`: peers and trusted sources that become known
+ * (bpf/learn.h), ticks; bytes of answers to strangers (bpf/reflection.h), nanoseconds. */
+#define SIPDAM_BUDGET_PEERS      0
+#define SIPDAM_BUDGET_TRUSTED    1
+#define SIPDAM_BUDGET_REFLECTION 2
 
 /* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h. */
 #define SIPDAM_FAILURE_LINES 16384 /* room for 65,536 sources */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What is learned of the server's own packets: who becomes trusted, who a peer and for how long, who is
- * struck and banned, and that nothing else is said or counted. The program of the way out, one packet at a
- * time, over the maps of the filter, whose verdict is asked of the way in.
+ * struck and banned, what strangers are not sent, and that nothing else is said or counted. The program of
+ * the way out, one packet at a time, over the maps of the filter, whose verdict is asked of the way in.
  */
 #include "prog/lab.h"
 
 #include "egress.h"
 #include "sipdam/hash.h"
+
+#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* of unrolling */
+#include "../bpf/stamp.h"
 
 #define TCP    6
 #define MINUTE (60 * SECOND)
@@ -26,7 +29,7 @@
 #define REGISTERED ANSWER("200", "REGISTER", CONTACT)
 #define REQUEST    "OPTIONS sip:a@192.0.2.1 SIP/2.0\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 
-enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_GRANTS, TABLES_OF_EGRESS };
+enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_BUDGETS, TABLE_VERIFIED, TABLES_OF_EGRESS };
 
 struct way {
 	struct lab *lab;
@@ -40,8 +43,8 @@ static struct way way;
 
 static int begin_all(void **state)
 {
-	static const char *const names[] = {"failures", "streams", "grants"};
-	static const size_t lines[] = {SIPDAM_FAILURE_LINES, SIPDAM_STREAM_LINES, 1};
+	static const char *const names[] = {"failures", "streams", "budgets", "verified"};
+	static const size_t lines[] = {SIPDAM_FAILURE_LINES, SIPDAM_STREAM_LINES, 1, SIPDAM_VERIFIED_LINES};
 	struct problem problem = {""};
 
 	lab_open(state);
@@ -958,6 +961,187 @@ static void test_lost_stream(void **state)
 	is(PHONE, STRANGER);
 }
 
+/* ---- reflection ---- */
+
+#define LIMITED "reflection: {rate: 100000, burst: 100000}"
+
+/* An answer of 500 bytes; whether it was sent, as the counters must agree. */
+static bool passes(const struct recipe *given, int port)
+{
+	struct recipe recipe = *given;
+	struct sipdam_counters *slot = &way.lab->expected.slot[0];
+	const struct sipdam_trial *report = way.lab->trial;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = way.lab->frame.data, .repeat = 1);
+	bool monitor = way.lab->in_force.monitor;
+
+	recipe.source = recipe.family == 6 ? DESTINATION6 : SERVER;
+	if (!recipe.payload)
+		recipe.payload = ANSWER("404", "OPTIONS", "");
+	if (!recipe.datagram)
+		recipe.fill = 500 - (recipe.family == 6 ? 62 : recipe.protocol == TCP ? 54 : 42);
+	frame_build(&way.lab->frame, &recipe);
+	set_ports(&way.lab->frame, SIP_PORT, port);
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
+	opts.data_size_in = way.lab->frame.length;
+	assert_int_equal(bpf_prog_test_run_opts(egress_program(way.egress), &opts), 0);
+	assert_int_equal((int)opts.retval, report->dropped ? 2 : -1);
+	assert_true(report->reason == SIPDAM_REASON_EGRESS || report->reason == SIPDAM_REASON_REFLECTION);
+	assert_int_equal(report->dropped, report->reason == SIPDAM_REASON_REFLECTION && !monitor);
+	count_up(&slot->reason[monitor && report->reason == SIPDAM_REASON_REFLECTION][report->reason],
+		 way.lab->frame.length);
+	lab_compare(way.lab, "an answer");
+	assert_int_equal(way.lab->failures, 0);
+	return report->reason == SIPDAM_REASON_EGRESS;
+}
+
+static bool answer_passes(const char *to)
+{
+	return passes(&(struct recipe){.destination = to, .family = strchr(to, ':') ? 6 : 4}, 5070);
+}
+
+/* A hundredth of the rate and burst: 1,000 bytes at once and 1,000 a second, for each source. */
+static void test_reflection_of_a_source(void **state)
+{
+	static const char *const addresses[] = {PHONE, PHONE6};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(addresses); i++) {
+		forget();
+		lab_policy(lab, LIMITED);
+		assert_true(answer_passes(addresses[i]));
+		assert_true(answer_passes(addresses[i]));
+		assert_false(answer_passes(addresses[i]));
+		assert_true(answer_passes("192.0.2.9"));
+		lab->now += SECOND / 2 - 1000;
+		assert_false(answer_passes(addresses[i]));
+		lab->now += 1000;
+		assert_true(answer_passes(addresses[i]));
+		assert_false(answer_passes(addresses[i]));
+		lab->now += 100 * SECOND;
+		assert_true(answer_passes(addresses[i]));
+		assert_true(answer_passes(addresses[i]));
+		assert_false(answer_passes(addresses[i]));
+	}
+}
+
+static void test_reflection_of_all(void **state)
+{
+	struct lab *lab = *state;
+	char address[INET_ADDRSTRLEN];
+	int passed = 0;
+
+	lab_policy(lab, LIMITED);
+	for (int i = 0; i < 300; i++) {
+		snprintf(address, sizeof(address), "10.8.%d.%d", i >> 8, i & 255);
+		passed += answer_passes(address);
+	}
+	assert_int_equal(passed, 200);
+	lab->now += SECOND / 2;
+	for (int i = 0; i < 300; i++) {
+		snprintf(address, sizeof(address), "10.7.%d.%d", i >> 8, i & 255);
+		passed += answer_passes(address);
+	}
+	assert_int_equal(passed, 300);
+}
+
+/* Whom it does not concern: who is known, who has opened a connection, and requests. */
+static void test_reflection_of_others(void **state)
+{
+	static const struct recipe answer = {.destination = PHONE};
+	static const struct recipe segment = {.destination = PHONE, .protocol = TCP};
+	static const struct recipe request = {.destination = PHONE, .payload = REQUEST};
+	struct lab *lab = *state;
+
+	lab_policy(lab, LIMITED);
+	for (int trusted = 0; trusted < 2; trusted++) {
+		forget();
+		lab_know(lab, PHONE, trusted, 0, HOUR);
+		for (int i = 0; i < 10; i++)
+			assert_true(passes(&answer, 5070));
+	}
+	forget();
+	for (int i = 0; i < 10; i++)
+		assert_true(passes(&segment, 5070));
+	forget();
+	for (int i = 0; i < 10; i++) {
+		assert_true(passes(&request, 5070));
+		lab_disown(lab);
+	}
+	assert_true(passes(&answer, 5070));
+	lab_policy(lab, LIMITED "\nallow: [192.0.2.0/24]");
+	for (int i = 0; i < 10; i++)
+		assert_true(passes(&answer, 5070));
+}
+
+/* Nor who has sent a request twice within 32 s, from this port. */
+static void test_reflection_of_verified(void **state)
+{
+	static const struct recipe answer = {.destination = PHONE};
+	const __u64 *key = way.lab->known.secret.word;
+	struct lab *lab = *state;
+	struct sipdam_line *lines = way.table[TABLE_VERIFIED].memory;
+	__u8 address[16] = {[10] = 0xff, [11] = 0xff};
+	__u64 words[2], sender;
+
+	inet_pton(AF_INET, PHONE, address + 12);
+	memcpy(words, address, 16);
+	sender = sipdam_hash(&way.lab->known.secret, words[0] + htons(5070) * (key[3] | 1), words[1]);
+	lab_policy(lab, LIMITED);
+	verified_note(&lines[sender & (SIPDAM_VERIFIED_LINES - 1)], sender, lab->now);
+	lab->now += 32 * SECOND;
+	for (int i = 0; i < 10; i++)
+		assert_true(passes(&answer, 5070));
+	assert_true(passes(&answer, 5071) && passes(&answer, 5071));
+	assert_false(passes(&answer, 5071));
+	assert_true(passes(&answer, 5070));
+	lab->now += SECOND;
+	assert_true(passes(&answer, 5070) && passes(&answer, 5070));
+	assert_false(passes(&answer, 5070));
+}
+
+static void test_reflection_by_policy(void **state)
+{
+	static const struct recipe fragment = {.destination = PHONE,
+					       .payload = ANSWER("404", "OPTIONS", ""),
+					       .more = true,
+					       .datagram = 900,
+					       .fill = 400};
+	struct lab *lab = *state;
+
+	lab_policy(lab, LIMITED "\ntrust: {learn: false}");
+	assert_true(answer_passes(PHONE) && answer_passes(PHONE) && !answer_passes(PHONE));
+	forget();
+	lab_policy(lab, LIMITED "\nmode: monitor");
+	assert_true(answer_passes(PHONE) && answer_passes(PHONE) && !answer_passes(PHONE));
+	forget();
+	lab_policy(lab, "reflection: {rate: 0}");
+	assert_false(answer_passes(PHONE));
+	forget();
+	lab_policy(lab, "");
+	for (int i = 0; i < 800; i++) /* 400,000 bytes */
+		assert_true(answer_passes(PHONE));
+	assert_false(answer_passes(PHONE));
+	forget();
+	lab_policy(lab, LIMITED); /* all of a datagram counts with its first fragment */
+	assert_true(passes(&fragment, 5070));
+	assert_false(passes(&fragment, 5070));
+}
+
+/* An answer that is not sent teaches nothing. */
+static void test_nothing_is_learned_of_what_is_not_sent(void **state)
+{
+	static const struct recipe registered = {.destination = PHONE, .payload = REGISTERED};
+	struct lab *lab = *state;
+
+	answers(PHONE, CHALLENGE);
+	lab_policy(lab, "reflection: {rate: 0}");
+	assert_false(passes(&registered, 5070));
+	is(PHONE, STRANGER);
+	lab_policy(lab, "");
+	assert_true(passes(&registered, 5070));
+	is(PHONE, TRUSTED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -988,6 +1172,12 @@ int main(void)
 		way_test(test_several_in_a_segment),
 		way_test(test_forged_in_a_stream),
 		way_test(test_lost_stream),
+		way_test(test_reflection_of_a_source),
+		way_test(test_reflection_of_all),
+		way_test(test_reflection_of_others),
+		way_test(test_reflection_of_verified),
+		way_test(test_reflection_by_policy),
+		way_test(test_nothing_is_learned_of_what_is_not_sent),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

@@ -807,6 +807,38 @@ static void test_drops_become_strikes(void **state)
 	}
 }
 
+/* What a byte takes of the rate, and the burst, in time. */
+static void test_reflection_in_time(void **state)
+{
+	static const struct {
+		const char *reflection;
+		__u64 cost, depth; /* nanoseconds; 20 bits of fraction */
+	} rows[] = {
+		{"{}", 50ULL << 20, 2000000000},
+		{"{rate: 1000000000000, burst: 1000000000000}", 1048, 1000000000},
+		{"{rate: 1, burst: 3}", 1000000000ULL << 20, 3000000000},
+		{"{rate: 3, burst: 777600}", (1000000000ULL << 20) / 3, 259200000000000},
+		{"{rate: 0}", 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct settings settings;
+		struct problem problem;
+		char assignment[96];
+
+		settings_default(&settings);
+		snprintf(assignment, sizeof(assignment), "reflection=%s", rows[i].reflection);
+		if (strcmp(rows[i].reflection, "{}") != 0)
+			assert_int_equal(assign(&settings, assignment, &problem), 0);
+		assert_int_equal(settings_finish(&settings, &problem), 0);
+		assert_true(settings.policy.reflection_cost == rows[i].cost);
+		assert_true(settings.policy.reflection_depth == rows[i].depth);
+		assert_true(settings.policy.horizon > rows[i].depth / 64);
+		settings_free(&settings);
+	}
+}
+
 static void assert_mask(const struct sipdam_mask *mask, int bits)
 {
 	__u8 bytes[16];
@@ -1120,6 +1152,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_finish_changes_nothing),
 		cmocka_unit_test(test_limits_become_ticks),
 		cmocka_unit_test(test_drops_become_strikes),
+		cmocka_unit_test(test_reflection_in_time),
 		cmocka_unit_test(test_the_horizon_is_beyond_the_deepest_bucket),
 		cmocka_unit_test(test_prefix_lengths_become_masks),
 		cmocka_unit_test(test_ports_have_a_hint_and_no_gaps),
