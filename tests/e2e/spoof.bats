@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# A flood whose every packet has another source, on a real platform that lists nobody: phones that have registered
+# are known from the server's own answers and call as if there were none, new ones get in by sending again, and the
+# server gets of the flood what its pool allows.
+
+# shellcheck disable=SC2034,SC2154
+load common
+load platform
+
+PHONES=500 NEW_PHONES=20 SCENE_SECONDS=8
+SPOOFED=11.0.0.0/8 # nobody's here: what Kamailio answers to them ends in the world
+
+setup() {
+	lab_up
+	platform_up
+	addresses_of 10.5 25 $((PHONES / 25)) >"$room/addresses.csv"
+	addresses_of 10.6 1 "$NEW_PHONES" >"$room/new.csv"
+}
+teardown() { lab_down; }
+
+# An injection file of sipp: addresses_of PREFIX NETWORKS HOSTS
+addresses_of() {
+	local network host
+	echo SEQUENTIAL
+	for ((host = 1; host <= $3; host++)); do
+		for ((network = 1; network <= $2; network++)); do
+			echo "$1.$network.$host;"
+		done
+	done
+}
+
+# All phones register, in peace, half as fast as the pool admits: 50 a second, with two requests each.
+phones_register() {
+	clients phones register 5070 50 $((PHONES / 50))
+	wait_for phones
+	same "$(successful phones)" "$PHONES"
+}
+
+# Calls of the registered phones, and in the middle of them new phones that register for the first time.
+phones_call() {
+	rm -f "$room"/caller_*_rtt.csv
+	clients calls caller 5060 "$CALL_RATE" "$SCENE_SECONDS"
+	sleep 2
+	play new world timeout --signal=KILL 20 sipp "$SERVER:5060" -sf "$scenarios/register.xml" -t ui -i 10.6.1.1 \
+		-p 5080 -inf "$room/new.csv" -r "$NEW_PHONES" -m "$NEW_PHONES" -max_socket 1000 -nostdin \
+		-trace_stat -stf new.csv.out -fd 1
+	{
+		wait_for calls >"$room/calls.end" || true
+		wait_for new >"$room/new.end" || true
+	} 2>"$room/scene.err"
+}
+
+spoofed_flood() {
+	start flood world nice -n -15 "${flood_cpu[@]}" "$root/build/lab/flood" --interface world0 \
+		--destination "$SERVER" --destination-mac "$mac" --source-base "$SPOOFED" --random 7 \
+		--method INVITE,REGISTER --rate 200000 --seconds 60 --count 1000000000
+	sleep 1 # the bursts of the pools are spent
+}
+
+new_column() { mv "$room/new.csv.out" "$room/newcomers.csv" 2>/dev/null || true; column newcomers "$1"; }
+
+report() {
+	echo "# calls $(successful calls) of $((CALL_RATE * SCENE_SECONDS)), setup $(delay caller 50) ms and 99 of 100" \
+		"within $(delay caller 99) ms; new phones $(new_column 'SuccessfulCall(C)') of $NEW_PHONES," \
+		"$(new_column 'Retransmissions(C)') requests sent again" >&3
+}
+
+platform_begin() {
+	kamailio_start
+	callee_start
+	sipdam attach edge0 --mode native --config "$room/sipdam.yaml" >"$room/attach.out"
+}
+
+@test "spoofed flood: registered phones call on, new ones get in, the server gets what its pool allows" {
+	local quiet before seconds passed
+	platform_begin
+	phones_register
+	same "$(sipdam trust list --json | jq '.trusted | length')" "$PHONES"
+	phones_call
+	report
+	same "$(successful calls)" $((CALL_RATE * SCENE_SECONDS))
+	quiet=$(delay caller 50)
+	spoofed_flood
+	before=$(stat reasons.within_limits) seconds=$SECONDS
+	phones_call
+	passed=$(($(stat reasons.within_limits) - before)) seconds=$((SECONDS - seconds + 1))
+	finish flood
+	report
+	echo "# flood of $(flood_result rate) a second; let in $passed in $seconds s" >&3
+	(($(successful calls) * 1000 >= 999 * CALL_RATE * SCENE_SECONDS))
+	(($(delay caller 50) <= quiet + 20))
+	same "$(new_column 'SuccessfulCall(C)')" "$NEW_PHONES"
+	(($(new_column 'Retransmissions(C)') <= 2 * 2 * NEW_PHONES))
+	# Both pools, a second of bursts, and what is asked of nobody: answers and keepalives.
+	((passed <= 2 * (200 * seconds + 400) + 1000))
+	(($(stat reasons.unverified) > 100000))
+	platform_end 2>"$room/scene.err"
+}
+
+# What that is worth: the same without the filter.
+@test "spoofed flood: without the filter it ends the calls" {
+	kamailio_start
+	callee_start
+	spoofed_flood
+	phones_call
+	finish flood
+	report
+	(($(successful calls) * 2 < CALL_RATE * SCENE_SECONDS))
+	platform_end 2>"$room/scene.err"
+}
