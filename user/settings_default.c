@@ -44,7 +44,7 @@ static struct sipdam_limit trusted_limit(int class)
 	return limit_of(unknown_paces[class].rate * 10, unknown_paces[class].burst * 20);
 }
 
-static void default_limits(struct sipdam_policy *policy)
+void settings_default_limits(struct sipdam_policy *policy)
 {
 	for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
 		const struct pace *unknown = &unknown_paces[class], *pool = &pool_paces[class];
@@ -95,7 +95,7 @@ void settings_default(struct settings *settings)
 {
 	memset(settings, 0, sizeof(*settings));
 	default_keys(&settings->policy);
-	default_limits(&settings->policy);
+	settings_default_limits(&settings->policy);
 	default_stages(&settings->policy);
 	settings_derive(settings);
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "settings_derive.h"
@@ -228,6 +229,59 @@ static void derive_limit(struct sipdam_limit *limit)
 	limit->depth = limit->burst * limit->interval;
 }
 
+/* Is a limit of this tier and class as it was built in? */
+static bool is_built_in(const struct sipdam_policy *policy, const char *tier, const char *class)
+{
+	char key[64];
+	size_t rate;
+
+	snprintf(key, sizeof(key), "limits.%s.%s.rate", tier, class);
+	rate = field_named(key);
+	return policy->origin[rate] == SIPDAM_ORIGIN_DEFAULT && policy->origin[rate + 1] == SIPDAM_ORIGIN_DEFAULT;
+}
+
+static void raise_to(struct sipdam_limit *limit, const struct sipdam_limit *least)
+{
+	if (limit->unlimited)
+		return;
+	if (least->unlimited) {
+		*limit = *least;
+		return;
+	}
+	if (least->rate > limit->rate)
+		limit->rate = least->rate;
+	if (burst_of(least) > burst_of(limit))
+		limit->burst = (__u32)burst_of(least);
+}
+
+/*
+ * Nobody loses by becoming known. What a peer sends beside answers and requests inside calls is a stranger's,
+ * and no limit of known sources that nobody has set is below the strangers' one.
+ */
+static void derive_known(struct sipdam_policy *policy)
+{
+#define X(name, number, label, network) [number] = label,
+	static const char *const labels[SIPDAM_CLASSES_MAX] = {SIPDAM_CLASSES(X)};
+#undef X
+
+	static const char *const tiers[SIPDAM_TIERS] = {[SIPDAM_TIER_PEER] = "peer",
+							[SIPDAM_TIER_TRUSTED] = "trusted"};
+	struct sipdam_policy built_in = {};
+
+	settings_default_limits(&built_in);
+	for (int tier = SIPDAM_TIER_PEER; tier <= SIPDAM_TIER_TRUSTED; tier++)
+		for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
+			bool in_calls = class == SIPDAM_CLASS_RESPONSE || class == SIPDAM_CLASS_DIALOG;
+			const struct sipdam_limit *stranger = &policy->limits[SIPDAM_TIER_UNKNOWN][class];
+			struct sipdam_limit *limit = &policy->limits[tier][class];
+
+			if (!labels[class] || !is_built_in(policy, tiers[tier], labels[class]))
+				continue;
+			*limit = tier == SIPDAM_TIER_PEER && !in_calls ? *stranger : built_in.limits[tier][class];
+			raise_to(limit, stranger);
+		}
+}
+
 static void derive_limits(struct sipdam_policy *policy)
 {
 	for (size_t i = 0; i < settings_field_count(); i++) {
@@ -336,6 +390,7 @@ static void derive_entries(struct settings *settings)
 
 void settings_derive(struct settings *settings)
 {
+	derive_known(&settings->policy);
 	derive_limits(&settings->policy);
 	derive_strikes(&settings->policy);
 	derive_reflection(&settings->policy);

@@ -15,6 +15,9 @@ struct complaint {
 /* 0, or -EINVAL with the first complaint. */
 int settings_check(const struct settings *settings, struct complaint *complaint);
 
+/* The limits as they are built in, not derived. */
+void settings_default_limits(struct sipdam_policy *policy);
+
 /* Derived values of settings that passed settings_check. Also gives a burst to limits that have none. */
 void settings_derive(struct settings *settings);
 

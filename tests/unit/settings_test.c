@@ -807,6 +807,34 @@ static void test_drops_become_strikes(void **state)
 	}
 }
 
+/* Nobody loses by becoming known, and nothing stays of a limit that strangers had for a time. */
+static void test_known_sources_have_no_less(void **state)
+{
+	struct settings settings;
+	struct problem problem;
+	const struct sipdam_limit(*limits)[SIPDAM_CLASSES_MAX] = settings.policy.limits;
+
+	(void)state;
+	settings_default(&settings);
+	assert_int_equal(assign(&settings, "limits.unknown.invite={rate: 5000, burst: 60}", &problem), 0);
+	assert_int_equal(assign(&settings, "limits.unknown.response=unlimited", &problem), 0);
+	assert_int_equal(assign(&settings, "limits.peer.options.rate=3", &problem), 0);
+	assert_int_equal(assign(&settings, "limits.unknown.options.rate=7", &problem), 0);
+	assert_int_equal(settings_finish(&settings, &problem), 0);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_INVITE].rate == 5000000000);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_INVITE].burst == 60);
+	assert_true(limits[SIPDAM_TIER_TRUSTED][SIPDAM_CLASS_INVITE].rate == 5000000000);
+	assert_true(limits[SIPDAM_TIER_TRUSTED][SIPDAM_CLASS_INVITE].burst == 1000);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_RESPONSE].unlimited);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_OPTIONS].rate == 3000000);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_REGISTER].rate == 10000000);
+	assert_int_equal(assign(&settings, "limits.unknown.invite={rate: 1, burst: 1}", &problem), 0);
+	assert_int_equal(settings_finish(&settings, &problem), 0);
+	assert_true(limits[SIPDAM_TIER_PEER][SIPDAM_CLASS_INVITE].rate == 1000000);
+	assert_true(limits[SIPDAM_TIER_TRUSTED][SIPDAM_CLASS_INVITE].rate == 100000000);
+	settings_free(&settings);
+}
+
 /* What a byte takes of the rate, and the burst, in time. */
 static void test_reflection_in_time(void **state)
 {
@@ -1153,6 +1181,7 @@ int main(void)
 		cmocka_unit_test(test_limits_become_ticks),
 		cmocka_unit_test(test_drops_become_strikes),
 		cmocka_unit_test(test_reflection_in_time),
+		cmocka_unit_test(test_known_sources_have_no_less),
 		cmocka_unit_test(test_the_horizon_is_beyond_the_deepest_bucket),
 		cmocka_unit_test(test_prefix_lengths_become_masks),
 		cmocka_unit_test(test_ports_have_a_hint_and_no_gaps),
