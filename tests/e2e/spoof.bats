@@ -109,3 +109,31 @@ platform_begin() {
 	(($(successful calls) * 2 < CALL_RATE * SCENE_SECONDS))
 	platform_end 2>"$room/scene.err"
 }
+
+# --- a customer's address in somebody else's hands ---
+
+customer_calls() {
+	printf 'SEQUENTIAL\n10.5.1.1;\n' >"$room/addresses.csv"
+	rm -f "$room"/caller_*_rtt.csv
+	clients calls caller "$1" 10 2
+	wait_for calls
+	same "$(successful calls)" 20
+}
+
+@test "spoofed flood: in a customer's name: limited, never banned, and the customer calls again at once" {
+	config "ban: {drops: 10}"
+	platform_begin
+	phones_register
+	customer_calls 5060
+	FLOOD_FIRST=10.5.1.1
+	start flood world "$root/build/lab/flood" --interface world0 --destination "$SERVER" --destination-mac "$mac" \
+		--source-base "$FLOOD_FIRST" --rate 5000 --seconds 3 --count 15000 --method INVITE
+	wait_for flood
+	(($(stat reasons.source_rate) > 10000))
+	same "$(sipdam ban list --json | jq -c .bans)" "[]"
+	same "$(sipdam explain 10.5.1.1 --json | jq -r .tier)" trusted
+	customer_calls 5061
+	(($(delay caller 99) < 1000))
+	same "$(stat reasons.banned)" 0
+	platform_end 2>"$room/scene.err"
+}
