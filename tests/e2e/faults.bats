@@ -390,7 +390,7 @@ choose() {
 	cp -p 0.yaml sipdam.yaml
 	sipdam attach e0 --config sipdam.yaml
 	start_flood 2000
-	RANDOM=5060 begin=$(now_ms)
+	RANDOM=${SIPDAM_SEED:-5060} begin=$(now_ms)
 	for ((i = 0; i < instants; i++)); do
 		choose "$i"
 		# By how long each takes here, or so: some are done before they are hit.
@@ -403,7 +403,7 @@ choose() {
 			[ "$(sipdam get limits.pool.register.rate)" = $((i + 1)) ]
 		fi
 	done
-	measured "$instants instants, $killed hit a command that ran, in $((($(now_ms) - begin) / 1000)) s (SIPDAM_INSTANTS=1000 for more)"
+	measured "$instants instants, $killed hit a command that ran, in $((($(now_ms) - begin) / 1000)) s (SIPDAM_INSTANTS=1000 for more, SIPDAM_SEED=N for others)"
 	((killed > instants / 3))
 	end_flood
 	sipdam attach e0 e1
