@@ -143,21 +143,43 @@ static __always_inline void hash_source(struct work *work, const struct sipdam_p
 }
 
 /*
- * Finds the lines of the source and of its network and begins to read them: two cache misses of a flood
+ * Is it a stranger's request that its first copy is remembered of, as far as that is known by now? Then the
+ * network is not asked in most cases, and a hash of what it says is needed. True where that is so.
+ */
+static __always_inline bool approach_stamps(const struct run *run)
+{
+	struct work *work = run->work;
+	__u32 class = SIP_CLASS(work->found) & (SIPDAM_CLASSES_MAX - 1);
+	const struct sipdam_pool *pool;
+
+	work->verifying.named = 0;
+	if (!run->plain || work->tier == SIPDAM_TIER_ALLOWED || !is_request_class(class))
+		return false;
+	pool = bpf_map_lookup_elem(&pools, &class);
+	if (!pool || !verification_is_on(pool, work->now, run->policy))
+		return false;
+	verification_approach(run->frame, &work->packet, &work->verifying, &work->window);
+	return true;
+}
+
+/*
+ * Finds the lines of memory that a packet will need and begins to read them: several cache misses of a flood
  * from many sources then pass side by side, while the payload is looked at, and not one after the other
- * behind a compare-and-swap.
+ * behind a compare-and-swap. What is computed comes before: behind a miss a CPU does not go on for long.
  */
 static __always_inline void approach_tables(const struct run *run)
 {
 	struct work *work = run->work;
 	const struct packet *packet = &work->packet;
 	const struct sipdam_line *line;
+	bool stamps;
 
+	work->network_hash = masked_hash(&packet->source, &run->policy->network_mask[family_index(packet)]);
+	stamps = approach_stamps(run);
 	line = source_line(work->source_hash);
 	if (line)
 		line_word(line, 0);
-	work->network_hash = masked_hash(&packet->source, &run->policy->network_mask[family_index(packet)]);
-	line = network_line(work->network_hash);
+	line = stamps ? NULL : network_line(work->network_hash);
 	if (line)
 		line_word(line, 0);
 }
@@ -654,8 +676,8 @@ static __always_inline int let_in(const struct run *run)
 
 /*
  * A pool that refuses makes strangers send again from now on, and the very packet that it refused is a first
- * copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens left.
- * A function of its own so that it is verified apart.
+ * copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens
+ * left. A function of its own so that it is verified apart.
  */
 __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
