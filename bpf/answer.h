@@ -214,7 +214,8 @@ static __always_inline void answer_begin_line(const struct answer_text *text, st
 	if (!value)
 		answer->line = ANSWER_LINE_OTHER;
 	else if (answer->line == ANSWER_LINE_CSEQ)
-		answer->method = answer_cseq(text, value);
+		answer->method =
+			answer->method ? answer->method : answer_cseq(text, value); /* the first counts */
 	else if (answer->line == ANSWER_LINE_EXPIRES)
 		answer->expires = answer_number(text, value);
 	else if (answer->line == ANSWER_LINE_LENGTH)
@@ -262,8 +263,8 @@ static __always_inline __u64 answer_feeds(__u64 word)
 }
 
 /*
- * To the next line, or 64 bytes on: most of a message are lines that say nothing here, and this loop is most of
- * what reading one costs. Sixteen bytes at a time; what is behind the text's end is zeros.
+ * To the next line, or 64 bytes on: most of a message are lines that say nothing here, and this loop is most
+ * of what reading one costs. Sixteen bytes at a time; what is behind the text's end is zeros.
  */
 static __always_inline void answer_skip_line(const struct answer_text *text, struct answer *answer)
 {

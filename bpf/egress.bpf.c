@@ -404,11 +404,14 @@ static __always_inline void read_datagrams(frame_t *frame, const struct sipdam_p
 
 /* ---- streams ---- */
 
+/* Both addresses and ports: before the receiver takes the source's place. */
 static __always_inline void hash_stream(struct work *work)
 {
-	work->stream =
-		keyed_hash(work->packet.destination.high ^ ((__u64)work->port << 16 | work->packet.port),
-			   work->packet.destination.low);
+	const struct packet *packet = &work->packet;
+	__u64 from = keyed_hash(packet->source.high, packet->source.low);
+
+	work->stream = keyed_hash(packet->destination.high ^ ((__u64)work->port << 16 | packet->port) ^ from,
+				  packet->destination.low);
 }
 
 /* Bytes from the beginning of a message to where the next one begins; 0: not known. */
@@ -465,7 +468,6 @@ __noinline int read_stream(frame_t *frame, const struct sipdam_policy *policy, s
 
 	if (!policy || !work)
 		return 0;
-	hash_stream(work);
 	length = work->packet.payload_length;
 	if (is_opening(work))
 		return stream_set(work->stream, work->sequence + 1, false, work->now);
@@ -526,6 +528,8 @@ static __always_inline int judge(frame_t *frame, const struct sipdam_policy *pol
 	if ((!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP) || !read_rest(frame, work) ||
 	    (work->packet.family == 6 && is_mapped(&work->packet.destination)))
 		return SIPDAM_REASON_EGRESS;
+	if (!is_datagram(work))
+		hash_stream(work);
 	hash_receiver(work, policy);
 	work->tier = tier_of(work, policy);
 	if (work->tier == SIPDAM_TIER_ALLOWED)

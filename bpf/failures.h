@@ -68,7 +68,7 @@ static __always_inline struct sipdam_line *failure_line(__u64 hash)
 	return bpf_map_lookup_elem(&failures, &index);
 }
 
-/* Its own word, else a free one, else the oldest. now: units, here and below. */
+/* Its own word, else one that is of no use any more, else the oldest. now: units, here and below. */
 static __always_inline struct failure_slot failure_find(const struct sipdam_line *line, __u64 hash,
 							__u32 kind, __u32 now)
 {
@@ -81,7 +81,8 @@ static __always_inline struct failure_slot failure_find(const struct sipdam_line
 
 		if (word && word >> (FAILURE_TAG_SHIFT - 1) == own)
 			return (struct failure_slot){.word = word, .way = way, .found = true};
-		if (slot.word && (!word || failure_age(word, now) > failure_age(slot.word, now))) {
+		if (failure_counts(slot.word, now) &&
+		    (!failure_counts(word, now) || failure_age(word, now) > failure_age(slot.word, now))) {
 			slot.word = word;
 			slot.way = way;
 		}

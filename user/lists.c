@@ -228,10 +228,11 @@ static int place_plan(int outer, __u32 first, struct index_plan *plan)
 	void *memory;
 	int error;
 
-	pieces = pieces ? pieces : 1;
 	if (pieces > SIPDAM_PIECES_MAX)
 		return -ENOSPC;
 	plan->index.pieces = pieces;
+	if (!pieces) /* an empty list is made without memory */
+		return 0;
 	bytes = pieces * PIECE_BYTES;
 	memory = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)

@@ -139,17 +139,18 @@ static void give_back(struct commit *commit, const struct sipdam_policy *in_forc
 
 		if (!commit->changed[list])
 			continue;
-		lists_retire(commit->outer, list, idle, not_in_force->index[list].pieces);
-		lists_forget_book(list, idle);
+		if (!lists_retire(commit->outer, list, idle, not_in_force->index[list].pieces))
+			lists_forget_book(list, idle);
 	}
 }
 
 /* ---- commit ---- */
 
-/* No packet that read the old index is still on its way when this returns: it waits as the kernel does. */
-static void wait_for_packets(void)
+void live_wait_for_packets(void)
 {
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	/* Where the kernel does not wait for us (nohz_full, seccomp): much longer than a packet takes. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(50000);
 }
 
 static int problem_of_commit(int error, struct problem *problem)
@@ -188,7 +189,7 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	if (bpf_map_update_elem(policies, &slot, policy, BPF_ANY) ||
 	    bpf_map_update_elem(active, &zero, &slot, BPF_ANY))
 		return problem_of_commit(-errno, problem);
-	wait_for_packets();
+	live_wait_for_packets();
 	return 0;
 }
 

@@ -11,6 +11,9 @@
 #include "settings.h"
 #include "sipdam/state.h"
 
+/* No packet that read what has just been replaced is still on its way when this returns. */
+void live_wait_for_packets(void);
+
 /* The policy in force: one small read that needs no privilege beyond the pins' file modes. */
 int live_policy(struct sipdam_policy *policy, struct problem *problem);
 

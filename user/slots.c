@@ -19,10 +19,14 @@ _Static_assert(SIPDAM_INTERFACE_NAME == IF_NAMESIZE, "names as the kernel has th
 int slots_read(struct sipdam_interfaces *known, struct problem *problem)
 {
 	_cleanup_close_ int fd = pins_open("interfaces", true, problem);
-	__u32 zero = 0;
+	struct bpf_map_info info = {};
+	__u32 zero = 0, size = sizeof(info);
 
 	if (fd < 0)
 		return fd;
+	memset(known, 0, sizeof(*known)); /* of an older layout there may be less */
+	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.value_size > sizeof(*known))
+		return problem_set(problem, -EPROTO, "the list of interfaces is of a later version");
 	if (bpf_map_lookup_elem(fd, &zero, known))
 		return problem_set(problem, -errno, "read interfaces of the running filter: %s",
 				   strerror(errno));
@@ -88,8 +92,8 @@ static __u32 first(const struct sipdam_interfaces *known, enum slot_state state,
 {
 	__u32 slot = 0;
 
-	while (slot < SIPDAM_INTERFACES_MAX && (state_in(known, slot, netns) != state ||
-						(name && strcmp(known->name[slot], name))))
+	while (slot < SIPDAM_INTERFACES_MAX &&
+	       (state_in(known, slot, netns) != state || (name && strcmp(known->name[slot], name))))
 		slot++;
 	return slot;
 }
@@ -129,7 +133,8 @@ void slots_complete(struct sipdam_interfaces *known)
 	char name[IF_NAMESIZE];
 
 	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
-		if (!known->ifindex[slot] || known->netns[slot] || !if_indextoname(known->ifindex[slot], name))
+		if (!known->ifindex[slot] || known->netns[slot] ||
+		    !if_indextoname(known->ifindex[slot], name))
 			continue;
 		known->netns[slot] = netns;
 		memcpy(known->name[slot], name, sizeof(name));

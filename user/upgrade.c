@@ -10,12 +10,10 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -469,11 +467,6 @@ static int carry_counts(int counters, int carried_before, int carried)
 	return error;
 }
 
-static void wait_for_packets(void)
-{
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-}
-
 int upgrade_publish(const struct upgrade *upgrade, struct problem *problem)
 {
 	char mark[300];
@@ -482,7 +475,7 @@ int upgrade_publish(const struct upgrade *upgrade, struct problem *problem)
 	if (!error && upgrade->counts_apart) {
 		_cleanup_close_ int carried = pins_open("carried", false, problem);
 
-		wait_for_packets();
+		live_wait_for_packets();
 		error = carried < 0 ? carried
 				    : carry_counts(old_map(upgrade, "counters"), old_map(upgrade, "carried"),
 						   carried);

@@ -18,7 +18,7 @@
  * upgrade is said in user/upgrade.c. The Makefile gives tests a later one.
  */
 #ifndef SIPDAM_LAYOUT
-#define SIPDAM_LAYOUT 2
+#define SIPDAM_LAYOUT 3
 #endif
 
 #define SIPDAM_BPFFS   "/sys/fs/bpf"
@@ -140,8 +140,8 @@ struct sipdam_stamps {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 
-/* Lines of senders that have sent again: 65,536 of them, as many as 1,000 a second in a minute. */
-#define SIPDAM_VERIFIED_LINES 8192
+/* Lines of senders that have sent again: 131,072 of them, as many as all pools let in within a minute. */
+#define SIPDAM_VERIFIED_LINES 16384
 
 /* Words of arrival time in the one line of `budgets`: peers and trusted sources that become known
  * (bpf/learn.h), ticks; bytes of answers to strangers (bpf/reflection.h), nanoseconds. */

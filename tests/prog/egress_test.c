@@ -534,6 +534,27 @@ static void test_full_line(void **state)
 	is(address[9], PEER);
 }
 
+/* What is of no use any more goes before an older word that counts still. */
+static void test_old_challenges_go_before_refusals(void **state)
+{
+	struct lab *lab = *state;
+	char guesser[INET_ADDRSTRLEN], other[INET_ADDRSTRLEN];
+
+	address_of_line(0, guesser);
+	refuse(guesser, ANSWER("404", "INVITE", ""), 19, 0);
+	for (int i = 1; i < 4; i++) { /* two words each, of which a challenge counts for 32 s */
+		lab->now += SECOND;
+		address_of_line(i, other);
+		answers(other, CHALLENGE);
+	}
+	lab->now += 33 * SECOND;
+	address_of_line(4, other);
+	answers(other, CHALLENGE);
+	assert_false(is_banned(guesser));
+	answers(guesser, ANSWER("404", "INVITE", ""));
+	assert_true(is_banned(guesser));
+}
+
 /* A full line of failures forgets the oldest, and that is counted. */
 static void test_full_line_of_failures(void **state)
 {
@@ -1157,6 +1178,7 @@ int main(void)
 		way_test(test_requests),
 		way_test(test_full_line),
 		way_test(test_full_line_of_failures),
+		way_test(test_old_challenges_go_before_refusals),
 		way_test(test_grants_a_second),
 		way_test(test_guesser),
 		way_test(test_what_is_refused),
