@@ -46,6 +46,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The one kind of word in the networks' table. */
 #define NETWORK_KIND 1
 
+/* Sources that a CPU has refused lately and knows again: nothing is made ready for what they send next. */
+#define LOUD_SOURCES 8
+
 /*
  * All that is known of one packet. It lies in a map, not on the stack: what is read back from there is
  * any value to the kernel's verifier, which so follows one packet from step to step and not one for each
@@ -66,7 +69,8 @@ struct work {
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
-	__u64 refusals; /* by the source's own limit */
+	__u64 refusals;           /* by the source's own limit */
+	__u32 loud[LOUD_SOURCES]; /* whom it has refused lately, by parts of their hashes */
 	struct window window;
 	struct demand demand;
 	struct ban_request offender;
@@ -142,6 +146,16 @@ static __always_inline void hash_source(struct work *work, const struct sipdam_p
 	work->source_hash = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]);
 }
 
+static __always_inline __u32 *loud_place(struct work *work)
+{
+	return &work->loud[work->source_hash >> 8 & (LOUD_SOURCES - 1)];
+}
+
+static __always_inline bool is_loud(struct work *work)
+{
+	return *loud_place(work) == (__u32)(work->source_hash >> 32);
+}
+
 /*
  * Is it a stranger's request that its first copy is remembered of, as far as that is known by now? Then the
  * network is not asked in most cases, and a hash of what it says is needed. True where that is so.
@@ -153,7 +167,7 @@ static __always_inline bool approach_stamps(const struct run *run)
 	const struct sipdam_pool *pool;
 
 	work->verifying.named = 0;
-	if (!run->plain || work->tier == SIPDAM_TIER_ALLOWED || !is_request_class(class))
+	if (!run->plain || work->tier == SIPDAM_TIER_ALLOWED || !is_request_class(class) || is_loud(work))
 		return false;
 	pool = bpf_map_lookup_elem(&pools, &class);
 	if (!pool || !verification_is_on(pool, work->now, run->policy))
@@ -721,9 +735,11 @@ static __always_inline int judge(const struct run *run)
 	if (work->unread)
 		return work->unread;
 	look_further(run);
-	if (!source_admits(run))
+	if (!source_admits(run)) {
+		*loud_place(work) = work->source_hash >> 32;
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
+	}
 	reason = known_reason(run);
 	if (reason)
 		return reason;
