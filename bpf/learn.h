@@ -105,23 +105,13 @@ static __always_inline bool known_may_take(const struct sipdam_line *line, __u64
 /* One grant of this second's. A word that other CPUs changed twice in between is as good as an empty one. */
 static __always_inline bool grants_are_left(const struct grant *grant)
 {
-	__u64 now = grant->source.now >> SIPDAM_TICK_SHIFT;
-	__u32 zero = 0;
+	const struct sipdam_limit limit = {.interval = GRANT_INTERVAL,
+					   .depth = GRANTS_AT_ONCE * GRANT_INTERVAL};
+	__u32 word = grant->trusted ? SIPDAM_BUDGET_TRUSTED : SIPDAM_BUDGET_PEERS, zero = 0;
 	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
 
-	if (!line)
-		return true;
-#pragma nounroll
-	for (int attempt = 0; attempt < 2; attempt++) {
-		__u64 *word = &line->word[grant->trusted ? SIPDAM_BUDGET_TRUSTED : SIPDAM_BUDGET_PEERS];
-		__u64 tat = *(const volatile __u64 *)word, from = tat > now ? tat : now;
-
-		if (from - now > (GRANTS_AT_ONCE - 1) * GRANT_INTERVAL)
-			return false;
-		if (bucket_swap(word, tat, from + GRANT_INTERVAL))
-			return true;
-	}
-	return false;
+	return !line || pool_take(&line->word[word], grant->source.now >> SIPDAM_TICK_SHIFT, &limit, 1) ==
+				BUCKET_ADMITS;
 }
 
 static __always_inline bool known_open_gate(__u64 end)

@@ -66,7 +66,10 @@ static __always_inline bool reflection_of_all(const struct sipdam_policy *policy
 	return false;
 }
 
-/* Has it sent a request twice by the protocol's timers lately? Whoever forges an address cannot. */
+/*
+ * Has it sent a request twice by the protocol's timers lately? Nearly no forger does; one who does is bound
+ * by the pool that let him in.
+ */
 static __always_inline bool is_verified(const struct packet_address *address, __be16 port, __u64 now)
 {
 	__u64 sender = sender_hash(address, port);

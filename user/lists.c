@@ -188,7 +188,7 @@ static int put_pieces(int outer, __u32 first, const int *fds, __u32 count)
 	return put_one_by_one(outer, keys, fds, count);
 }
 
-/* Makes pieces and maps them at `at`, one behind the other. Returns how many, or -errno. */
+/* Makes pieces and maps them at `at`, one behind the other. 0 or -errno. */
 static int make_pieces(int fds[SIPDAM_PIECES_MAX], __u32 count, char *at)
 {
 	for (__u32 i = 0; i < count; i++) {
@@ -205,7 +205,7 @@ static int make_pieces(int fds[SIPDAM_PIECES_MAX], __u32 count, char *at)
 			return error;
 		}
 	}
-	return count;
+	return 0;
 }
 
 /* Puts as many new pieces as a list needs at its place, mapped at `memory`. */
@@ -214,7 +214,7 @@ static int put_new_pieces(int outer, __u32 first, __u32 count, char *memory)
 	int fds[SIPDAM_PIECES_MAX];
 	int error = make_pieces(fds, count, memory);
 
-	if (error < 0)
+	if (error)
 		return error;
 	error = put_pieces(outer, first, fds, count);
 	close_all(fds, count);
