@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # What must be refused: in one line that says what to do, by the right exit code, and with the running filter,
 # its policy, lists and counters as they were.
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # Bans on a wire: by hand and by drops, at once and to their end, on open connections too, through everything
 # that may happen to the filter meanwhile; and what the tool says.
 

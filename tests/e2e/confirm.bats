@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # A filter with a deadline: what is not confirmed in time lets everything pass, whatever has died meanwhile.
 
 load lib

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # README, manual and completion say what the tool is: its commands, options, keys with their defaults,
 # reasons, classes and metrics come from the binary and the headers and are compared. Needs no root.
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # `explain` and `top` of a running filter: what they say, in text and JSON, to root and to others. That an
 # explanation is what the program then does is tests/prog/explain_test.c's.
 

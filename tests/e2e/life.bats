@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # The filter's life: attached, replaced, killed half way, deleted under its feet, detached; and what is left.
 
 load lib

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # Who may do what: attach with three capabilities and nothing else; read with none, as a member of the group;
 # and one line for everybody else. Tried as such users.
 

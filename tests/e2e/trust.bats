@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
 # Trusted sources on a wire: while strangers have exhausted everything that they share, to the end of the trust,
 # through everything that may happen to the filter meanwhile; what the tool says, and what it imports.
 
