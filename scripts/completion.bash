@@ -7,7 +7,7 @@ _sipdam_options() {
 	attach) echo "--config --confirm --mode --monitor --help --usage" ;;
 	confirm) echo "--late --help --usage" ;;
 	detach) echo "--all --help --usage" ;;
-	status | stats | get | explain | version | config-check) echo "--json --help --usage" ;;
+	status | stats | get | explain | doctor | version | config-check) echo "--json --help --usage" ;;
 	top) echo "--json --number --help --usage" ;;
 	allow | deny | ban | trust) echo "--for --json --help --usage" ;;
 	reload) echo "--config --help --usage" ;;
@@ -98,7 +98,7 @@ _sipdam_list() {
 }
 
 _sipdam() {
-	local commands="attach confirm detach status stats set get reload config allow deny ban trust explain top serve replay version"
+	local commands="attach confirm detach status stats set get reload config allow deny ban trust explain top serve replay doctor version"
 	local tool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} action=
 	local previous=${COMP_WORDS[COMP_CWORD - 1]} before=
 
@@ -123,7 +123,7 @@ _sipdam() {
 		return
 	fi
 	case $command in
-	attach | detach | stats) _sipdam_offer "$(_sipdam_interfaces)" "$current" ;;
+	attach | detach | stats | doctor) _sipdam_offer "$(_sipdam_interfaces)" "$current" ;;
 	set) _sipdam_assignment "$tool" "$current" "$previous" "$before" ;;
 	get) _sipdam_offer "$(_sipdam_keys_and_groups "$tool")" "$current" ;;
 	config) _sipdam_offer "check show" "$current" ;;

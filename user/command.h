@@ -28,6 +28,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Prints "sipdam COMMAND: TEXT" on stderr in one line. Returns EXIT_USAGE for EINVAL, else EXIT_FAILED. */

@@ -30,6 +30,7 @@ static const struct command {
 	{"top", cmd_top, "the loudest sources whose packets are dropped"},
 	{"serve", cmd_serve, "daemon: metrics for Prometheus"},
 	{"replay", cmd_replay, "run a capture through the filter, live untouched"},
+	{"doctor", cmd_doctor, "what works here, what does not, what to change"},
 	{"version", cmd_version, "print the version"},
 };
 
