@@ -23,6 +23,7 @@ enum bucket_answer {
 	BUCKET_REFUSES = 1,
 	BUCKET_CONTENDED =
 		2, /* other CPUs took the word first, twice: refused, so that no rate is exceeded */
+	BUCKET_CROWDED = 3, /* more would be taken than was to be without a question */
 };
 
 /* Where a tag is in a line, or which word it may replace. */
@@ -190,12 +191,22 @@ static __always_inline bool line_conforms(struct sipdam_line *line, __u64 tag, _
 	return false;
 }
 
+/* Further than any bucket lies ahead. */
+#define ROOM_ALL (~0ULL >> 1)
+
+/* Ticks that a bucket may lie ahead and not be half used. A depth of 0 has room for what it admits, nothing. */
+static __always_inline __u64 half_room(const struct sipdam_limit *limit)
+{
+	return (limit->depth - 1) >> 1;
+}
+
 /*
- * Takes n packets from the bucket of this tag. *displaced is set when a word of another bucket that was
- * still in the future had to go.
+ * Takes n packets from the bucket of this tag, unless it would lie further ahead than `room` then. *displaced is
+ * set when a word of another bucket that was still in the future had to go.
  */
-static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
-				     const struct sipdam_limit *limit, __u32 n, bool *displaced)
+static __always_inline int line_take_within(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+					    const struct sipdam_limit *limit, __u32 n, __u64 room,
+					    bool *displaced)
 {
 	__u64 cost = bucket_cost(limit, n);
 
@@ -205,6 +216,8 @@ static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 
 		__u64 *word = &line->word[slot.way & (SIPDAM_WAYS - 1)];
 		__u64 debt = slot_debt(&slot, tag);
 
+		if (debt + cost > room)
+			return BUCKET_CROWDED;
 		if (!bucket_conforms(limit, debt, cost)) {
 			line_cap(line, &slot, tag, now, limit);
 			return BUCKET_REFUSES;
@@ -215,6 +228,21 @@ static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 
 		}
 	}
 	return BUCKET_CONTENDED;
+}
+
+static __always_inline int line_take(struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+				     const struct sipdam_limit *limit, __u32 n, bool *displaced)
+{
+	return line_take_within(line, tag, now, horizon, limit, n, ROOM_ALL, displaced);
+}
+
+/* Would the bucket of this tag be half used with n packets more? Takes nothing. */
+static __always_inline bool line_is_crowded(const struct sipdam_line *line, __u64 tag, __u64 now, __u64 horizon,
+					    const struct sipdam_limit *limit, __u32 n)
+{
+	struct bucket_slot slot = line_find(line, tag, now, horizon);
+
+	return slot_debt(&slot, tag) + bucket_cost(limit, n) > half_room(limit);
 }
 
 /*

@@ -106,6 +106,19 @@ struct {
 	__type(value, struct sipdam_line);
 } verified SEC(".maps");
 
+/*
+ * Messages that may come again by the protocol's timers: requests of sources that have used half of a limit, and
+ * refusals by the server. Full: the oldest of the line is forgotten, and its copies are charged
+ * (SIPDAM_TABLE_COPY_DISPLACED).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_COPY_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} copies SEC(".maps");
+
 /* Verdicts of first fragments for 65,536 datagrams at once; full: see fragments.h. */
 #define FRAGMENT_LINES 8192
 struct {

@@ -23,6 +23,7 @@
 
 #include "bans.h"
 #include "clock.h"
+#include "copies.h"
 #include "cursor.h"
 #include "fragments.h"
 #include "known.h"
@@ -49,6 +50,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Sources that a CPU has refused lately and knows again: nothing is made ready for what they send next. */
 #define LOUD_SOURCES 8
 
+/* Places of a CPU's looks for copies (copies.h). */
+#define LOOK_PLACES 16
+
 /*
  * All that is known of one packet. It lies in a map, not on the stack: what is read back from there is
  * any value to the kernel's verifier, which so follows one packet from step to step and not one for each
@@ -71,6 +75,7 @@ struct work {
 	struct clock_cache clock;
 	__u64 refusals;           /* by the source's own limit */
 	__u32 loud[LOUD_SOURCES]; /* whom it has refused lately, by parts of their hashes */
+	__u32 looks[LOOK_PLACES]; /* for copies, by parts of their sources' hashes */
 	struct window window;
 	struct demand demand;
 	struct ban_request offender;
@@ -555,6 +560,76 @@ static __always_inline void make_bill(struct bill *bill, const struct message *m
 	bill->n[SIPDAM_CLASS_TCP_DATA] += message->data_tokens;
 }
 
+static __always_inline __u32 *look_place(struct work *work)
+{
+	return &work->looks[work->source_hash >> 12 & (LOOK_PLACES - 1)];
+}
+
+/*
+ * Is it to be looked whether this is a copy: of a request that comes again if no answer does? Not in a storm. A
+ * trial's time stands still, and there nothing is hurt.
+ */
+static __always_inline bool may_be_copy(const struct run *run)
+{
+	struct work *work = run->work;
+
+	return work->tier != SIPDAM_TIER_ALLOWED && is_sent_again(&work->packet, &work->message) &&
+	       (is_trial || look_is_left(*look_place(work), work->now));
+}
+
+/* The copies' line of the request, which is given its name if it has none. */
+static __always_inline struct sipdam_line *copies_of(const struct run *run)
+{
+	struct work *work = run->work;
+	__u32 index;
+
+	if (!work->verifying.named)
+		verification_approach(run->frame, &work->packet, &work->verifying, &work->window);
+	index = (__u32)work->verifying.hash & (SIPDAM_COPY_LINES - 1);
+	return bpf_map_lookup_elem(&copies, &index);
+}
+
+static __always_inline bool is_crowded_site(const struct run *run)
+{
+	struct work *work = run->work;
+
+	grow_limit(work, run->policy, work->message.class);
+	return source_is_crowded(&work->grown, &work->demand);
+}
+
+/*
+ * Step 6 for work->demand of a source that has used half of its limit: a copy of what it has paid for, sent again
+ * as the protocol says, costs nothing, or a packet that was lost would cost it others. A function of its own so
+ * that it is verified apart.
+ */
+__noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct run run = {.frame = frame, .policy = policy, .work = work};
+	const struct timetable invite = TIMETABLE_INVITE, other = TIMETABLE_REQUEST;
+	struct sipdam_line *line;
+	__u32 units;
+	int copy;
+
+	if (!policy || !work)
+		return 1;
+	if (is_site(work) && (!may_be_copy(&run) || !is_crowded_site(&run)))
+		return source_pays_one(&run, true);
+	*look_place(work) = look_taken(*look_place(work), work->now);
+	line = copies_of(&run);
+	if (!line)
+		return source_pays_one(&run, true);
+	units = work->now >> COPY_UNIT_SHIFT;
+	copy = copy_look(line, work->verifying.hash, units,
+			 work->message.method == SIPDAM_METHOD_INVITE ? &invite : &other);
+	if (copy == COPY_FREE)
+		return 1;
+	if (!source_pays_one(&run, true))
+		return 0;
+	if (copy == COPY_UNKNOWN && copy_remember(line, work->verifying.hash, units))
+		count_table_event(SIPDAM_TABLE_COPY_DISPLACED);
+	return 1;
+}
+
 /* Step 6: the source's own buckets, all that the packet costs or none. */
 static __always_inline bool source_admits(const struct run *run)
 {
@@ -562,6 +637,7 @@ static __always_inline bool source_admits(const struct run *run)
 	const struct message *message = &work->message;
 	const struct sipdam_limit *limit = &limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
 	struct demand demand = demand_of(run, work->source_hash, message->class, message->tokens);
+	int answer = BUCKET_CROWDED;
 
 	if (needs_bill(run)) {
 		work->demand = demand;
@@ -571,11 +647,15 @@ static __always_inline bool source_admits(const struct run *run)
 				   work->tier == SIPDAM_TIER_TRUSTED ? work->devices : 1, &work->bill,
 				   &work->demand);
 	}
-	if (is_site(work)) {
-		work->demand = demand;
-		return source_pays_one(run, true);
+	if (!is_site(work)) {
+		if (limit_is_unlimited(limit))
+			return true;
+		answer = source_takes(limit, &demand, may_be_copy(run) ? half_room(limit) : ROOM_ALL);
 	}
-	return limit_is_unlimited(limit) || source_takes(limit, &demand);
+	if (answer != BUCKET_CROWDED)
+		return answer == BUCKET_ADMITS;
+	work->demand = demand;
+	return admits_copies(run->frame, run->policy, work);
 }
 
 /* Messages of a packet that the bucket of a network counts. */

@@ -73,27 +73,34 @@ struct demand {
 	__u32 n;
 };
 
-/* Takes from a line; what is odd about it is counted. True when n packets are admitted. */
-static __always_inline bool line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
-					const struct demand *demand, __u32 displaced_event)
+/* Takes from a line within a room; what is odd about it is counted. Returns an enum bucket_answer. */
+static __always_inline int line_answer(struct sipdam_line *line, const struct sipdam_limit *limit,
+				       const struct demand *demand, __u64 room, __u32 displaced_event)
 {
 	bool displaced = false;
-	int answer = line_take(line, bucket_tag(demand->hash, demand->kind), demand->now, demand->horizon,
-			       limit, demand->n, &displaced);
+	int answer = line_take_within(line, bucket_tag(demand->hash, demand->kind), demand->now,
+				      demand->horizon, limit, demand->n, room, &displaced);
 
 	if (displaced)
 		count_table_event(displaced_event);
 	if (answer == BUCKET_CONTENDED)
 		count_table_event(SIPDAM_TABLE_CONTENDED);
-	return answer == BUCKET_ADMITS;
+	return answer;
+}
+
+/* True when n packets are admitted. */
+static __always_inline bool line_admits(struct sipdam_line *line, const struct sipdam_limit *limit,
+					const struct demand *demand, __u32 displaced_event)
+{
+	return line_answer(line, limit, demand, ROOM_ALL, displaced_event) == BUCKET_ADMITS;
 }
 
 /* The questions to the tables. A look-up in an array that fails cannot refuse anybody. */
-static __always_inline bool source_takes(const struct sipdam_limit *limit, const struct demand *demand)
+static __always_inline int source_takes(const struct sipdam_limit *limit, const struct demand *demand, __u64 room)
 {
 	struct sipdam_line *line = source_line(demand->hash);
 
-	return !line || line_admits(line, limit, demand, SIPDAM_TABLE_SOURCE_DISPLACED);
+	return line ? line_answer(line, limit, demand, room, SIPDAM_TABLE_SOURCE_DISPLACED) : BUCKET_ADMITS;
 }
 
 /*
@@ -161,6 +168,18 @@ __noinline int source_pays_part(const struct sipdam_limit *limit, const struct d
 		return line_conforms(line, bucket_tag(part->hash, part->kind), part->now, part->horizon,
 				     limit, part->n);
 	return line_admits(line, limit, part, SIPDAM_TABLE_SOURCE_DISPLACED);
+}
+
+/* Would the source have used half of a bucket with this? For a limit that lies in no policy. */
+__noinline int source_is_crowded(const struct sipdam_limit *limit, const struct demand *demand)
+{
+	struct sipdam_line *line;
+
+	if (!limit || !demand || limit_is_unlimited(limit))
+		return 0;
+	line = source_line(demand->hash);
+	return line && line_is_crowded(line, bucket_tag(demand->hash, demand->kind), demand->now,
+				       demand->horizon, limit, demand->n);
 }
 
 /*

@@ -457,6 +457,8 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 		[SIPDAM_TABLE_NETWORK_DISPLACED] = "network",
 		[SIPDAM_TABLE_FRAGMENT_DISPLACED] = "fragment",
 		[SIPDAM_TABLE_FAILURE_DISPLACED] = "failure",
+		[SIPDAM_TABLE_COPY_DISPLACED] = "copy",
+		[SIPDAM_TABLE_STREAM_DISPLACED] = "stream",
 	};
 
 	metric(out, "sipdam_table_displaced_total", "counter",

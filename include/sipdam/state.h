@@ -143,6 +143,9 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 /* Lines of senders that have sent again: 131,072 of them, as many as all pools let in within a minute. */
 #define SIPDAM_VERIFIED_LINES 16384
 
+/* Lines of messages that may come again and are not charged for it, see bpf/copies.h: 65,536 of them. */
+#define SIPDAM_COPY_LINES 8192
+
 /* Words of arrival time in the one line of `budgets`: peers and trusted sources that become known
  * (bpf/learn.h), ticks; bytes of answers to strangers (bpf/reflection.h), nanoseconds. */
 #define SIPDAM_BUDGET_PEERS      0
@@ -170,7 +173,7 @@ struct sipdam_count {
 #define SIPDAM_INTERFACES_MAX 16
 
 #ifndef SIPDAM_WORK_WORDS
-#define SIPDAM_WORK_WORDS 56
+#define SIPDAM_WORK_WORDS 63
 #endif
 
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
@@ -218,8 +221,10 @@ enum sipdam_table_event {
 	SIPDAM_TABLE_REFUSED_DISPLACED = 5, /* a source lately refused lost its record to another */
 	SIPDAM_TABLE_GRANT_REFUSED = 6, /* a source was not trusted: no place, or too many grants in a second */
 	SIPDAM_TABLE_FAILURE_DISPLACED = 7, /* what was lately answered to a source was forgotten */
+	SIPDAM_TABLE_COPY_DISPLACED = 8, /* a message that may come again was forgotten: its copies are charged */
+	SIPDAM_TABLE_STREAM_DISPLACED = 9, /* a connection was forgotten: nothing of it is learned any more */
 };
-#define SIPDAM_TABLE_EVENTS 8
+#define SIPDAM_TABLE_EVENTS 16 /* room for more */
 
 /*
  * Whom the limits of single sources refuse: the loudest of each CPU, slots by the source's hash. One refused

@@ -840,8 +840,10 @@ static inline void generate_known(struct dice *dice, struct generated *packet)
  */
 static inline __u64 generate_copy(struct dice *dice, struct trace *trace, int number, __u64 now)
 {
-	static const __u64 after[] = {500000000ULL,  1500000000ULL, 3500000000ULL,  200000000ULL,
-				      1000000000ULL, 3000000000ULL, 31500000000ULL, 32000000000ULL};
+	static const __u64 after[] = {500000000ULL,  1500000000ULL,  3500000000ULL,  200000000ULL,
+				      1000000000ULL, 3000000000ULL,  31500000000ULL, 32000000000ULL,
+				      2000000000ULL, 4000000000ULL,  8000000000ULL,  500000000ULL,
+				      400000000ULL,  651000000ULL,   1301000000ULL,  1000000000ULL};
 	const struct generated *first = &trace->packet[number - 1 - below(dice, number < 20 ? number : 20)];
 	struct generated *copy = &trace->packet[number];
 	__u64 unit = 1ULL << 23, due = first->now + ONE_OF(dice, after) - (__u64)below(dice, 3) * unit / 2;

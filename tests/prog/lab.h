@@ -78,7 +78,7 @@ struct table {
 	void *memory;
 	size_t bytes;
 };
-#define LAB_TABLES 6
+#define LAB_TABLES 7
 
 struct lab {
 	struct filter *filter;
@@ -184,8 +184,8 @@ static inline void lab_map_table(struct lab *lab, int number, const char *name)
 /* The tables of a filter that has just been opened. */
 static inline void lab_map_tables(struct lab *lab)
 {
-	static const char *const tables[LAB_TABLES] = {"sources",   "networks", "pools",
-						       "fragments", "stamps",   "verified"};
+	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments",
+						       "stamps",  "verified", "copies"};
 
 	for (int i = 0; i < LAB_TABLES; i++)
 		lab_map_table(lab, i, tables[i]);

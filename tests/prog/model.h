@@ -50,6 +50,17 @@
 #define MODEL_VERIFIED     (32 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
 #define MODEL_VERIFIED_NOW (60 * MODEL_SECOND >> MODEL_VERIFY_UNIT)
 
+/*
+ * A request that a source has paid for may come again by the timers of RFC 3261 at no cost to the source. Left open:
+ * once half of the bucket is used; from a fifth early to three tenths late, in whole units of 2^20 ns; the first
+ * copy after half, one or two seconds, since the first ones may have come before the bucket was half used; and
+ * after 32 s of silence a request is a new one.
+ */
+#define MODEL_COPY_UNIT   20
+#define MODEL_COPY_T1     (MODEL_SECOND / 2)
+#define MODEL_COPY_STARTS 3
+#define MODEL_COPY_LIFE   (64 * MODEL_COPY_T1 >> MODEL_COPY_UNIT)
+
 /* What either side says of a packet. */
 struct answer {
 	bool dropped;
@@ -122,6 +133,13 @@ struct model_memory {
 	size_t count, room;
 };
 
+/* A request that was paid for, and its last copy. */
+struct model_copy {
+	struct model_request request;
+	__u64 unit;
+	int copies; /* how many have come; -1: one at the wrong time */
+};
+
 struct model {
 	const struct settings *settings;
 	__u64 now; /* nanoseconds */
@@ -131,6 +149,8 @@ struct model {
 	__u64 half_full_at[SIPDAM_CLASSES_MAX]; /* of the half for those verified within the last minute */
 	__u64 exhausted[SIPDAM_CLASSES_MAX];    /* when the pool refused last, nanoseconds; 0: never */
 	struct model_memory requests, verified;
+	struct model_copy *copy;
+	size_t copies, copy_room;
 	struct model_datagram *datagram;
 	size_t datagrams, datagram_room;
 	struct model_ban *ban;
@@ -813,6 +833,81 @@ static inline void model_classify(const struct model_packet *packet, struct mess
 	bill->tokens[message->class] = 1;
 }
 
+/* ---- what comes again ---- */
+
+static inline struct model_request model_known_as(const struct model_packet *packet)
+{
+	struct model_request request = {0};
+	size_t bytes = packet->payload.held < MODEL_REQUEST ? packet->payload.held : MODEL_REQUEST;
+
+	memcpy(request.source, packet->source, 16);
+	memcpy(request.destination, packet->destination, 16);
+	memcpy(request.source_port, packet->rest.data, 2);
+	memcpy(request.destination_port, packet->rest.data + 2, 2);
+	memcpy(request.udp_length, packet->rest.data + 4, 2);
+	memcpy(request.payload, packet->payload.data, bytes);
+	return request;
+}
+
+/* Requests over UDP, but ACK and CANCEL. */
+static inline bool model_retransmits(const struct model_packet *packet, const struct message *message)
+{
+	return packet->protocol == 17 && message->method && message->method != SIPDAM_METHOD_ACK &&
+	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
+}
+
+static inline struct model_copy *model_copy(struct model *model, const struct model_request *request)
+{
+	for (size_t i = 0; i < model->copies; i++) {
+		if (!memcmp(&model->copy[i].request, request, sizeof(*request)))
+			return &model->copy[i];
+	}
+	return NULL;
+}
+
+static inline void model_remember_copy(struct model *model, const struct model_request *request)
+{
+	struct model_copy *copy = model_copy(model, request);
+
+	if (!copy) {
+		if (model->copies == model->copy_room) {
+			model->copy_room = model->copy_room * 2 + 64;
+			model->copy = realloc(model->copy, model->copy_room * sizeof(*copy));
+		}
+		copy = &model->copy[model->copies++];
+	}
+	*copy = (struct model_copy){.request = *request, .unit = model->now >> MODEL_COPY_UNIT};
+}
+
+/* Is this the copy of that number, so many units behind the one before? An INVITE's timer has no upper bound. */
+static inline bool model_is_due(int number, bool invite, __u64 age)
+{
+	static const __u64 others[] = {1, 2, 4, 8, 8, 8, 8, 8, 8, 8}, invites[] = {1, 2, 4, 8, 16, 32};
+	__u64 after;
+
+	if (number > (invite ? 6 : 10))
+		return false;
+	after = MODEL_COPY_T1 * (invite ? invites : others)[number - 1];
+	return age >= after * 8 / 10 >> MODEL_COPY_UNIT && age <= after * 13 / 10 >> MODEL_COPY_UNIT;
+}
+
+/* A copy's place among those that came before it: true where it is one that costs nothing. */
+static inline bool model_goes_on(struct model *model, struct model_copy *copy, bool invite)
+{
+	__u64 unit = model->now >> MODEL_COPY_UNIT, age = unit - copy->unit;
+	int first = copy->copies + 1, last = copy->copies ? first : MODEL_COPY_STARTS;
+
+	copy->unit = unit;
+	for (int number = first; copy->copies >= 0 && number <= last; number++) {
+		if (model_is_due(number, invite, age)) {
+			copy->copies = number;
+			return true;
+		}
+	}
+	copy->copies = -1;
+	return false;
+}
+
 /* ---- steps 6 and 7: who pays ---- */
 
 static inline __u64 model_tick(const struct model *model)
@@ -970,6 +1065,40 @@ static inline bool model_charge_source(struct model *model, const struct model_p
 	return true;
 }
 
+/* Has the source used half of its bucket of the class, with this packet? */
+static inline bool model_is_crowded(struct model *model, const struct model_packet *packet, int tier, __u32 devices,
+				    __u8 class)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_limit limit = model_source_limit(policy, tier, class, devices);
+	struct model_line *line = model_line(model, packet, policy->source_prefix, false);
+	__u64 debt = model_debt(model, model_slot(model, line, class));
+
+	return !limit.unlimited && limit.interval && limit.burst &&
+	       2 * (debt + limit.interval) >= limit.interval * limit.burst;
+}
+
+/* Step 6: a copy that comes when it should costs nothing. */
+static inline bool model_source_admits(struct model *model, const struct model_packet *packet, int tier,
+				       __u32 devices, const struct message *message, const struct bill *bill)
+{
+	struct model_request request;
+	struct model_copy *copy;
+
+	if (tier == SIPDAM_TIER_ALLOWED || !model_retransmits(packet, message) ||
+	    !model_is_crowded(model, packet, tier, devices, message->class))
+		return model_charge_source(model, packet, tier, devices, bill);
+	request = model_known_as(packet);
+	copy = model_copy(model, &request);
+	if (copy && (model->now >> MODEL_COPY_UNIT) - copy->unit <= MODEL_COPY_LIFE)
+		return model_goes_on(model, copy, message->method == SIPDAM_METHOD_INVITE) ||
+		       model_charge_source(model, packet, tier, devices, bill);
+	if (!model_charge_source(model, packet, tier, devices, bill))
+		return false;
+	model_remember_copy(model, &request);
+	return true;
+}
+
 static inline bool model_charge_network(struct model *model, const struct model_packet *packet,
 					const struct bill *bill)
 {
@@ -1079,20 +1208,6 @@ enum model_standing {
 	MODEL_VERIFIED_ALREADY,
 };
 
-static inline struct model_request model_known_as(const struct model_packet *packet)
-{
-	struct model_request request = {0};
-	size_t bytes = packet->payload.held < MODEL_REQUEST ? packet->payload.held : MODEL_REQUEST;
-
-	memcpy(request.source, packet->source, 16);
-	memcpy(request.destination, packet->destination, 16);
-	memcpy(request.source_port, packet->rest.data, 2);
-	memcpy(request.destination_port, packet->rest.data + 2, 2);
-	memcpy(request.udp_length, packet->rest.data + 4, 2);
-	memcpy(request.payload, packet->payload.data, bytes);
-	return request;
-}
-
 /* One of the memory that has the same first bytes, or NULL. */
 static inline struct model_seen *model_seen(const struct model_memory *memory,
 					    const struct model_request *request, size_t bytes)
@@ -1123,13 +1238,6 @@ static inline void model_see(struct model_memory *memory, const struct model_req
 static inline __u64 model_unit(const struct model *model)
 {
 	return model->now >> MODEL_VERIFY_UNIT;
-}
-
-/* Requests over UDP, but ACK and CANCEL. */
-static inline bool model_retransmits(const struct model_packet *packet, const struct message *message)
-{
-	return packet->protocol == 17 && message->method && message->method != SIPDAM_METHOD_ACK &&
-	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
 }
 
 static inline enum model_standing model_standing(struct model *model, const struct model_packet *packet)
@@ -1243,7 +1351,7 @@ static inline int model_charge(struct model *model, const struct model_packet *p
 	__u32 devices;
 	int tier = model_tier(model, packet, &devices);
 
-	if (!model_charge_source(model, packet, tier, devices, bill))
+	if (!model_source_admits(model, packet, tier, devices, message, bill))
 		return SIPDAM_REASON_SOURCE_RATE;
 	if (tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
@@ -1518,7 +1626,7 @@ static inline struct answer model_run(struct model *model, struct span frame)
 static inline void model_clear(struct model *model)
 {
 	model->lines = model->datagrams = model->bans = model->knowns = 0;
-	model->requests.count = model->verified.count = 0;
+	model->requests.count = model->verified.count = model->copies = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 	memset(model->half_full_at, 0, sizeof(model->half_full_at));
 	memset(model->exhausted, 0, sizeof(model->exhausted));
@@ -1532,6 +1640,7 @@ static inline void model_free(struct model *model)
 	free(model->known);
 	free(model->requests.seen);
 	free(model->verified.seen);
+	free(model->copy);
 	memset(model, 0, sizeof(*model));
 }
 

@@ -90,6 +90,8 @@ static struct snapshot *make_snapshot(void)
 	snapshot->table_events[SIPDAM_TABLE_REFUSED_DISPLACED] = 17;
 	snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED] = 19;
 	snapshot->table_events[SIPDAM_TABLE_FAILURE_DISPLACED] = 20;
+	snapshot->table_events[SIPDAM_TABLE_COPY_DISPLACED] = 21;
+	snapshot->table_events[SIPDAM_TABLE_STREAM_DISPLACED] = 22;
 	snapshot->interface[0].learns = true;
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		snapshot->pool_level[class] = UINT64_MAX;
@@ -453,7 +455,7 @@ static void metrics_have_every_row(void **state)
 	assert_int_equal(lines_with(text, "sipdam_list_entries{"), SIPDAM_LISTS);
 	assert_int_equal(lines_with(text, "sipdam_pool_level{"), 2);
 	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 5);
-	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 4);
+	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 6);
 	assert_line(text, "sipdam_packets_total{interface=\"eth0\",verdict=\"pass\",reason=\"truncated\"} 0");
 }
 
@@ -541,6 +543,8 @@ static void metrics_read_exactly(void **state)
 		"sipdam_table_displaced_total{table=\"network\"} 12",
 		"sipdam_table_displaced_total{table=\"fragment\"} 13",
 		"sipdam_table_displaced_total{table=\"failure\"} 20",
+		"sipdam_table_displaced_total{table=\"copy\"} 21",
+		"sipdam_table_displaced_total{table=\"stream\"} 22",
 		"sipdam_grants_refused_total 19",
 		"sipdam_interface_learns{interface=\"eth0\"} 1",
 		"sipdam_interface_learns{interface=\"eth1.100\"} 0",
