@@ -127,7 +127,7 @@ $(B)/tests/sibling/sipdam: $(SIBLING_OBJECTS) $(filter-out $(VERSIONED:user/%.c=
 $(B)/tests/newer/sipdam: $(SOURCES) | $(B)/.deps
 	$(call say,BUILD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(MAKE) --no-print-directory B=$(@D) VERSION=99.0.0 DEFINES='-DSIPDAM_LAYOUT=99 -DSIPDAM_WORK_WORDS=64' $@ \
+	$(Q)$(MAKE) --no-print-directory B=$(@D) VERSION=99.0.0 DEFINES='-DSIPDAM_LAYOUT=99 -DSIPDAM_WORK_WORDS=112' $@ \
 		>$(@D).log || { cat $(@D).log; exit 1; }
 
 check-unit: $(UNIT_TESTS)

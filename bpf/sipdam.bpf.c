@@ -28,6 +28,7 @@
 #include "fragments.h"
 #include "known.h"
 #include "lists.h"
+#include "loud.h"
 #include "packet.h"
 #include "refused.h"
 #include "segment.h"
@@ -46,9 +47,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The one kind of word in the networks' table. */
 #define NETWORK_KIND 1
-
-/* Sources that a CPU has refused lately and knows again: nothing is made ready for what they send next. */
-#define LOUD_SOURCES 8
 
 /* Places of a CPU's looks for copies (copies.h). */
 #define LOOK_PLACES 16
@@ -73,8 +71,8 @@ struct work {
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
-	__u64 refusals;           /* by the source's own limit */
-	__u32 loud[LOUD_SOURCES]; /* whom it has refused lately, by parts of their hashes */
+	__u64 refusals; /* by the source's own limit */
+	struct loud loud[LOUD_PLACES];
 	__u32 looks[LOOK_PLACES]; /* for copies, by parts of their sources' hashes */
 	struct window window;
 	struct demand demand;
@@ -151,14 +149,14 @@ static __always_inline void hash_source(struct work *work, const struct sipdam_p
 	work->source_hash = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]);
 }
 
-static __always_inline __u32 *loud_place(struct work *work)
-{
-	return &work->loud[work->source_hash >> 8 & (LOUD_SOURCES - 1)];
-}
-
+/* Has the source of a plain packet been refused in this tick? Then nothing is made ready for what it sends.
+ */
 static __always_inline bool is_loud(struct work *work)
 {
-	return *loud_place(work) == (__u32)(work->source_hash >> 32);
+	__u32 class = SIP_CLASS(work->found);
+
+	return loud_is(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->now),
+		       class);
 }
 
 /*
@@ -815,11 +813,9 @@ static __always_inline int judge(const struct run *run)
 	if (work->unread)
 		return work->unread;
 	look_further(run);
-	if (!source_admits(run)) {
-		*loud_place(work) = work->source_hash >> 32;
+	if (!source_admits(run))
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
-	}
 	reason = known_reason(run);
 	if (reason)
 		return reason;
@@ -916,17 +912,38 @@ static __always_inline bool short_way_is_right(const struct run *run, bool other
 	       message_further_on(run->frame, &work->packet, &work->window) == run->work->found;
 }
 
+/*
+ * For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. Where a drop
+ * has consequences for its source, or a list of protected addresses is in force, all are judged.
+ */
+static __always_inline int refused_again(const struct run *run)
+{
+	struct work *work = run->work;
+	__u32 class = SIP_CLASS(work->found);
+
+	if (run->policy->list_entries[SIPDAM_LIST_ADDRESSES] || !limit_is_unlimited(&run->policy->strikes))
+		return SIPDAM_REASON_NONE;
+	work->now = clock_now(&work->clock);
+	return loud_reason(loud_place(work->loud, &work->packet, class), &work->packet, work->now, class);
+}
+
 /* The way of a packet that a glance has read. */
 static __always_inline int judge_plain(struct run run)
 {
+	struct work *work = run.work;
+	int reason;
+
 	run.plain = true;
-	begin(run.frame, &run.work->packet);
-	run.work->message = (struct message){};
-	run.work->tier = SIPDAM_TIER_UNKNOWN;
-	run.work->inherited = SIPDAM_REASON_NONE;
+	work->message = (struct message){};
+	work->tier = SIPDAM_TIER_UNKNOWN;
+	work->inherited = SIPDAM_REASON_NONE;
 	/* From here on it is what the map has, neither in registers nor known to the verifier. */
 	asm volatile("" ::: "memory");
-	return judge(&run);
+	reason = judge(&run);
+	if (reason == SIPDAM_REASON_SOURCE_RATE || reason == SIPDAM_REASON_DENIED)
+		loud_note(loud_place(work->loud, &work->packet, SIP_CLASS(work->found)), &work->packet,
+			  work->now, SIP_CLASS(work->found), reason);
+	return reason;
 }
 
 /* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
@@ -945,6 +962,17 @@ static __always_inline int judge_any(const struct run *run)
 	return reason;
 }
 
+/* One refusal in some is noted in the record. */
+static __always_inline void note_refusal(const struct run *run, int reason, __u32 class)
+{
+	struct work *work = run->work;
+
+	if (reason != SIPDAM_REASON_SOURCE_RATE || work->refusals++ % SIPDAM_REFUSED_SAMPLE)
+		return;
+	hash_source(work, run->policy);
+	refused_note(&work->packet, run->policy, work->source_hash, work->now, class);
+}
+
 /* What a drop that is the source's own fault leaves behind: a strike, and one in some in the record. */
 static __always_inline void remember_refusal(const struct run *run, int reason)
 {
@@ -953,8 +981,7 @@ static __always_inline void remember_refusal(const struct run *run, int reason)
 	if (is_strike(reason) && !limit_is_unlimited(&run->policy->strikes) &&
 	    strike(work, run->policy, reason))
 		ban_source(&work->offender);
-	if (reason == SIPDAM_REASON_SOURCE_RATE && !(work->refusals++ % SIPDAM_REFUSED_SAMPLE))
-		refused_note(&work->packet, run->policy, work->source_hash, work->now, work->message.class);
+	note_refusal(run, reason, work->message.class);
 }
 
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
@@ -975,10 +1002,21 @@ int sipdam_filter(struct xdp_md *context)
 	}
 	run.work = (struct work *)count->work;
 	ours = !other && glance_at(&run) == GLANCE_OURS;
-	if (is_trial && (other || ours) && !short_way_is_right(&run, other))
+	if (ours)
+		begin(run.frame, &run.work->packet);
+	if (is_trial && (other || ours) && !short_way_is_right(&run, other)) {
 		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
-	else
-		reason = ours ? judge_plain(run) : judge_any(&run);
+	} else if (ours) {
+		reason = refused_again(&run);
+		if (reason) {
+			struct message message = message_of(run.work->found);
+			note_refusal(&run, reason, message.class);
+			return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &message);
+		}
+		reason = judge_plain(run);
+	} else {
+		reason = judge_any(&run);
+	}
 	remember_refusal(&run, reason);
 	return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &run.work->message);
 }

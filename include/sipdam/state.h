@@ -86,11 +86,11 @@ struct sipdam_ban_gate {
 _Static_assert(sizeof(struct sipdam_ban_gate) == 64, "one cache line");
 
 /*
- * Known sources, trusted and peers. A line of `known` says who and until when: tag:19 of the source | kind:1 |
- * end:44, ends in the units of bans. What else there is to know of the source in word `way` of line n is
+ * Known sources, trusted and peers. A line of `known` says who and until when: tag:19 of the source | kind:1
+ * | end:44, ends in the units of bans. What else there is to know of the source in word `way` of line n is
  * record n * SIPDAM_WAYS + way. One whose time has ended stays until its place is needed. A peer is anybody
- * who was called or has called, so that peers never keep trusted sources out: they have half of a line at most,
- * and give way.
+ * who was called or has called, so that peers never keep trusted sources out: they have half of a line at
+ * most, and give way.
  */
 #define SIPDAM_KNOWN_LINES     32768 /* room for 262,144 */
 #define SIPDAM_KNOWN_PEERS_MAX 4     /* of a line */
@@ -152,7 +152,8 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_BUDGET_TRUSTED    1
 #define SIPDAM_BUDGET_REFLECTION 2
 
-/* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h. */
+/* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h.
+ */
 #define SIPDAM_FAILURE_LINES 16384 /* room for 65,536 sources */
 #define SIPDAM_STREAM_LINES  8192  /* room for 65,536 connections */
 
@@ -173,7 +174,7 @@ struct sipdam_count {
 #define SIPDAM_INTERFACES_MAX 16
 
 #ifndef SIPDAM_WORK_WORDS
-#define SIPDAM_WORK_WORDS 63
+#define SIPDAM_WORK_WORDS 104
 #endif
 
 /* Per CPU and interface. A pass reason counts in [0]; a drop reason in [0], or in [1] in monitor mode. */
@@ -191,7 +192,8 @@ struct sipdam_carried {
 		    SIPDAM_VERDICTS * SIPDAM_CLASSES_MAX) *
 		   2];
 };
-_Static_assert(sizeof(struct sipdam_carried) == SIPDAM_COUNT_WORDS * 8, "the counts, and not the room to work");
+_Static_assert(sizeof(struct sipdam_carried) == SIPDAM_COUNT_WORDS * 8,
+	       "the counts, and not the room to work");
 
 /* Packets of interfaces without counters of their own work and count here; nobody reads it. */
 #define SIPDAM_INTERFACE_OTHER SIPDAM_INTERFACES_MAX
@@ -216,10 +218,11 @@ enum sipdam_table_event {
 	SIPDAM_TABLE_SOURCE_DISPLACED = 0,   /* a source word still in the future was replaced */
 	SIPDAM_TABLE_NETWORK_DISPLACED = 1,  /* a network word still in the future was replaced */
 	SIPDAM_TABLE_FRAGMENT_DISPLACED = 2, /* a fragment verdict still valid was replaced */
-	SIPDAM_TABLE_CONTENDED = 3,   /* a bucket was refused because other CPUs took it first, twice */
-	SIPDAM_TABLE_BAN_REFUSED = 4, /* a source was not banned: the places it may have are taken */
+	SIPDAM_TABLE_CONTENDED = 3,         /* a bucket was refused because other CPUs took it first, twice */
+	SIPDAM_TABLE_BAN_REFUSED = 4,       /* a source was not banned: the places it may have are taken */
 	SIPDAM_TABLE_REFUSED_DISPLACED = 5, /* a source lately refused lost its record to another */
-	SIPDAM_TABLE_GRANT_REFUSED = 6, /* a source was not trusted: no place, or too many grants in a second */
+	SIPDAM_TABLE_GRANT_REFUSED =
+		6, /* a source was not trusted: no place, or too many grants in a second */
 	SIPDAM_TABLE_FAILURE_DISPLACED = 7, /* what was lately answered to a source was forgotten */
 	SIPDAM_TABLE_COPY_DISPLACED = 8, /* a message that may come again was forgotten: its copies are charged */
 	SIPDAM_TABLE_STREAM_DISPLACED = 9, /* a connection was forgotten: nothing of it is learned any more */
@@ -304,6 +307,7 @@ struct sipdam_trial {
 	__u64 now;         /* in: nanoseconds */
 	__u32 wire_length; /* in: bytes from the Ethernet header on; 0: as handed in */
 	__u32 interface;   /* in: slot of the counters */
+	__u32 changes;     /* in: another number after each change of policy or tables between two packets */
 	__u8 reason;       /* out: enum sipdam_reason */
 	__u8 method;       /* out: enum sipdam_method */
 	__u8 class;        /* out: enum sipdam_class */
@@ -311,8 +315,9 @@ struct sipdam_trial {
 	__u8 dropped;      /* out: 1 if the packet was dropped (never in monitor mode) */
 	__u8 family;       /* out: 4, 6, 0 for neither */
 	__u16 status;      /* out: of a response, else 0 */
-	__u8 source[16];   /* out: IPv4 as ::ffff:a.b.c.d; valid if family is not 0 */
+	__u32 reserved;
+	__u8 source[16]; /* out: IPv4 as ::ffff:a.b.c.d; valid if family is not 0 */
 };
-_Static_assert(sizeof(struct sipdam_trial) == 40, "struct sipdam_trial");
+_Static_assert(sizeof(struct sipdam_trial) == 48, "struct sipdam_trial");
 
 #endif

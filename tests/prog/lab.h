@@ -88,6 +88,7 @@ struct lab {
 	struct known known;
 	char *policy;                  /* in force, as it was given */
 	struct sipdam_policy in_force; /* as the program reads it */
+	__u32 changes;                 /* of policy and tables, for the program */
 	__u64 now;                     /* nanoseconds */
 	struct ledger expected;
 	struct frame frame;
@@ -162,6 +163,7 @@ static inline void lab_policy(struct lab *lab, const char *yaml)
 	settings_free(&settings);
 	free(lab->policy);
 	lab->policy = strdup(yaml);
+	lab->changes++;
 	assert_int_equal(bpf_map_lookup_elem(filter_map(lab->filter, "policy"), &zero, &lab->in_force), 0);
 }
 
@@ -222,6 +224,7 @@ static inline void lab_disown(struct lab *lab)
 /* Forgets every bucket, fragment, ban and known source. Counters stay. */
 static inline void lab_forget(struct lab *lab)
 {
+	lab->changes++;
 	lab_pardon(lab);
 	lab_disown(lab);
 	for (int i = 0; i < LAB_TABLES; i++)
@@ -289,6 +292,7 @@ static inline int lab_ban(struct lab *lab, const char *address, __u64 lasting)
 {
 	struct sipdam_prefix source = lab_source(lab, address);
 
+	lab->changes++;
 	return bans_add(&lab->bans, &source, lab->now, lasting, lab->in_force.ban_max);
 }
 
@@ -304,6 +308,7 @@ static inline int lab_know(struct lab *lab, const char *address, bool trusted, _
 				    .lasting = lasting,
 				    .ttl = lab->in_force.trust_ttl};
 
+	lab->changes++;
 	return known_add(&lab->known, &grant, lab->now);
 }
 
@@ -463,8 +468,10 @@ static inline void lab_judge(struct lab *lab, const struct row *row)
 
 	lab_mark_seen(lab, &row->expect);
 	frame_build(&lab->frame, &row->packet);
-	*lab->trial = (struct sipdam_trial){
-		.now = lab->now, .wire_length = row->wire_length, .interface = row->interface};
+	*lab->trial = (struct sipdam_trial){.now = lab->now,
+					    .wire_length = row->wire_length,
+					    .interface = row->interface,
+					    .changes = lab->changes};
 	error = filter_trial_run(lab->filter, lab->frame.data, lab->frame.length);
 	if (error)
 		fail_msg("%s: running the program: %s", row->name, strerror(-error));
@@ -525,7 +532,7 @@ static inline void lab_send_many(struct lab *lab, const char *name, int count, c
 static inline int lab_try(struct lab *lab, const struct recipe *recipe)
 {
 	frame_build(&lab->frame, recipe);
-	*lab->trial = (struct sipdam_trial){.now = lab->now};
+	*lab->trial = (struct sipdam_trial){.now = lab->now, .changes = lab->changes};
 	assert_int_equal(filter_trial_run(lab->filter, lab->frame.data, lab->frame.length), 0);
 	return lab->trial->reason;
 }

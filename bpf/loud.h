@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Sources in a storm. Time stands still for a tick of the clock (clock.h), and with it the answer to a source
+ * whose bucket is empty, or that is denied: once a source was refused sixteen times in a tick, the rest of
+ * what it sends in that tick is refused from memory, before any table is asked. Nothing follows from being
+ * forgotten.
+ */
+#ifndef LOUD_H
+#define LOUD_H
+
+#include "clock.h"
+#include "packet.h"
+
+/* Places of a CPU, by three bits; two sources of one place push each other out. */
+#define LOUD_PLACES 8
+
+/* Refusals in a tick that make a source loud. */
+#define LOUD_REFUSALS 16
+
+/* One class of messages from one address. */
+struct loud {
+	__u64 high, low;
+	__u64 moment;
+	__u32 class;
+	__u16 reason;
+	__u16 refusals;
+};
+
+/* The tick. A trial may change policies and tables within one, and says so. now: nanoseconds. */
+static __always_inline __u64 loud_moment(__u64 now)
+{
+	struct sipdam_trial *handed_in = trial_record();
+
+	return handed_in ? now ^ (__u64)handed_in->changes << 32 : now;
+}
+
+static __always_inline struct loud *loud_place(struct loud *places, const struct packet *packet, __u32 class)
+{
+	__u32 mixed = (packet->source.low >> 32 ^ packet->source.low ^ packet->source.high) * 0x9e3779b1U;
+
+	return &places[(mixed >> 29 ^ class) & (LOUD_PLACES - 1)];
+}
+
+static __always_inline bool loud_is(const struct loud *loud, const struct packet *packet, __u64 moment,
+				    __u32 class)
+{
+	return loud->moment == moment && loud->low == packet->source.low &&
+	       loud->high == packet->source.high && loud->class == class;
+}
+
+/* The reason for which a packet is dropped as those before it in this tick were; 0: it is judged. */
+static __always_inline int loud_reason(const struct loud *loud, const struct packet *packet, __u64 now,
+				       __u32 class)
+{
+	if (!loud_is(loud, packet, loud_moment(now), class) || loud->refusals < LOUD_REFUSALS)
+		return SIPDAM_REASON_NONE;
+	return loud->reason;
+}
+
+/* Notes that a packet was refused. */
+static __always_inline void loud_note(struct loud *loud, const struct packet *packet, __u64 now, __u32 class,
+				      int reason)
+{
+	__u64 moment = loud_moment(now);
+
+	if (loud_is(loud, packet, moment, class)) {
+		loud->refusals++;
+		return;
+	}
+	*loud = (struct loud){.high = packet->source.high,
+			      .low = packet->source.low,
+			      .moment = moment,
+			      .class = class,
+			      .reason = reason,
+			      .refusals = 1};
+}
+
+#endif
