@@ -19,6 +19,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "answer.h"
+#include "connections.h"
 #include "failures.h"
 #include "learn.h"
 #include "lists.h"
@@ -55,11 +56,11 @@ struct work {
 	struct message message;
 	__u64 now;    /* nanoseconds */
 	__u64 hash;   /* of the receiver's source */
-	__u64 stream; /* hash of the connection */
+	__u64 stream; /* hash of the connection: both ends */
 	__u32 tier;   /* enum sipdam_tier */
 	__u32 at;     /* where in the payload the text begins */
 	__u32 begins; /* where the message begins */
-	__u32 sequence;
+	__u32 sequence, acknowledged;
 	__u16 port; /* the receiver's */
 
 	/* What need not be cleared. */
@@ -70,6 +71,7 @@ struct work {
 	struct known_slot slot;
 	struct answer answer;
 	struct answer_text text;
+	struct connection segment; /* of TCP */
 };
 
 struct {
@@ -404,14 +406,12 @@ static __always_inline void read_datagrams(frame_t *frame, const struct sipdam_p
 
 /* ---- streams ---- */
 
-/* Both addresses and ports: before the receiver takes the source's place. */
+/* Before the receiver takes the source's place. */
 static __always_inline void hash_stream(struct work *work)
 {
 	const struct packet *packet = &work->packet;
-	__u64 from = keyed_hash(packet->source.high, packet->source.low);
 
-	work->stream = keyed_hash(packet->destination.high ^ ((__u64)work->port << 16 | packet->port) ^ from,
-				  packet->destination.low);
+	work->stream = connection_hash(&packet->source, packet->port, &packet->destination, work->port);
 }
 
 /* Bytes from the beginning of a message to where the next one begins; 0: not known. */
@@ -485,18 +485,21 @@ __noinline int read_stream(frame_t *frame, const struct sipdam_policy *policy, s
 
 /* ---- the way of a packet ---- */
 
-/* What follows the ports: of TCP the sequence number. Returns false where it is not there. */
+/* What follows the ports: of TCP the sequence number, and what is acknowledged. Returns false where it is not
+ * there. */
 static __always_inline bool read_rest(frame_t *frame, struct work *work)
 {
 	struct cursor cursor = cursor_open(frame, work->packet.present, work->packet.length);
-	__be32 sequence;
+	__u32 offset = work->packet.transport_offset;
+	__be32 numbers[2];
 	__be16 port;
 
-	if (cursor_load(&cursor, work->packet.transport_offset + 2, &port, sizeof(port)) ||
-	    cursor_load(&cursor, work->packet.transport_offset + PORTS_BYTES, &sequence, sizeof(sequence)))
+	if (cursor_load(&cursor, offset + 2, &port, sizeof(port)) ||
+	    cursor_load(&cursor, offset + PORTS_BYTES, numbers, sizeof(numbers)))
 		return false;
 	work->port = __builtin_bswap16(port);
-	work->sequence = __builtin_bswap32(sequence);
+	work->sequence = __builtin_bswap32(numbers[0]);
+	work->acknowledged = __builtin_bswap32(numbers[1]);
 	return true;
 }
 
@@ -522,15 +525,34 @@ static __always_inline bool reflects(const struct sipdam_policy *policy, const s
 	       !reflection_admits(policy, work->hash, work->now, sent_bytes(work));
 }
 
+/* What a segment tells of its connection, whatever it carries. The receiver is known. */
+static __always_inline void learn_connection(const struct sipdam_policy *policy, struct work *work)
+{
+	work->segment = (struct connection){
+		.hash = work->stream,
+		.source = work->hash,
+		.now = work->now,
+		.sequence = work->sequence,
+		.acknowledged = work->acknowledged,
+		.bytes = work->packet.payload_length,
+		.port = work->packet.port,
+		.flags = work->packet.tcp_flags,
+	};
+	connection_sends(&work->segment, policy);
+}
+
 /* The reason of a packet of ours, and what is learned of it. What is not sent nobody learns of. */
 static __always_inline int judge(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
-	if ((!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP) || !read_rest(frame, work) ||
-	    (work->packet.family == 6 && is_mapped(&work->packet.destination)))
+	if (!read_rest(frame, work) || (work->packet.family == 6 && is_mapped(&work->packet.destination)))
 		return SIPDAM_REASON_EGRESS;
 	if (!is_datagram(work))
 		hash_stream(work);
 	hash_receiver(work, policy);
+	if (!is_datagram(work))
+		learn_connection(policy, work);
+	if (!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP)
+		return SIPDAM_REASON_EGRESS;
 	work->tier = tier_of(work, policy);
 	if (work->tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_EGRESS;

@@ -228,6 +228,35 @@ struct {
 	__type(value, struct sipdam_line);
 } streams SEC(".maps");
 
+/*
+ * Connections of TCP on SIP ports: begun by the server's answer to a SYN. Full: an opening gives way to the next
+ * one, an open connection to none; where open ones have the whole line, one more is not remembered
+ * (SIPDAM_CONNECTION_REFUSED).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_CONNECTION_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} connections SEC(".maps");
+
+/* Open connections of sources. Full: the source with the fewest gives way (SIPDAM_CONNECTION_DISPLACED). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIPDAM_LEVEL_LINES);
+	__type(key, __u32);
+	__type(value, struct sipdam_line);
+} conn_levels SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SIPDAM_CONNECTION_EVENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} conn_events SEC(".maps");
+
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -47,7 +47,9 @@
 #define PORTS_BYTES      4
 #define UDP_HEADER_BYTES 8
 #define TCP_HEADER_BYTES 20
+#define TCP_FIN          0x01
 #define TCP_SYN          0x02
+#define TCP_RST          0x04
 #define TCP_ACK          0x10
 
 enum packet_fragment {

@@ -9,7 +9,7 @@
  *   recognise   trusted sources and peers
  *   inherited   fragments go the way of their first
  *   classify    what the payload is
- *   source      the buckets of the source
+ *   source      the open connections of the source, and its buckets
  *   verify      while a pool is exhausted, strangers must send their requests again
  *   network     the bucket that unknown sources of a network share, and peers but for calls in progress
  *   pools       what all unknown sources share
@@ -23,6 +23,7 @@
 
 #include "bans.h"
 #include "clock.h"
+#include "connections.h"
 #include "copies.h"
 #include "cursor.h"
 #include "fragments.h"
@@ -82,6 +83,7 @@ struct work {
 	union {
 		struct look look;           /* of a segment */
 		struct verifying verifying; /* of a request over UDP */
+		struct connection segment;  /* of TCP, when all else is done */
 	};
 };
 _Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
@@ -541,6 +543,19 @@ static __always_inline void look_further(const struct run *run)
 	message->further = work->look.counts;
 }
 
+/* Does a source open one connection more than it may have? What it opens at one instant is not counted yet. */
+static __always_inline bool has_too_many(const struct run *run)
+{
+	const struct work *work = run->work;
+	__u32 most = run->policy->connections_per_source;
+
+	if (run->plain || work->message.class != SIPDAM_CLASS_TCP_SYN || work->tier == SIPDAM_TIER_ALLOWED)
+		return false;
+	if (work->tier == SIPDAM_TIER_TRUSTED)
+		most = run->policy->connections_trusted;
+	return most && level_count(run->policy, work->source_hash, work->now) >= most;
+}
+
 /* Most packets cost one class; a segment may cost several. */
 static __always_inline bool needs_bill(const struct run *run)
 {
@@ -813,7 +828,7 @@ static __always_inline int judge(const struct run *run)
 	if (work->unread)
 		return work->unread;
 	look_further(run);
-	if (!source_admits(run))
+	if (has_too_many(run) || !source_admits(run))
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
 	reason = known_reason(run);
@@ -946,6 +961,44 @@ static __always_inline int judge_plain(struct run run)
 	return reason;
 }
 
+/* Is it a segment that may open a connection, or end one? One with bytes in it is in the middle of a stream. */
+static __always_inline bool tells_of_connection(const struct packet *packet)
+{
+	return packet->protocol == IPPROTO_TCP && packet->fragment == FRAGMENT_NONE &&
+	       !(packet->tcp_flags & TCP_SYN) &&
+	       (!packet->payload_length || packet->tcp_flags & (TCP_FIN | TCP_RST));
+}
+
+/* What a segment that goes on tells of its connection. A function of its own so that it is verified apart. */
+__noinline int learn_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct cursor cursor;
+	const struct packet *packet;
+	__be32 numbers[2];
+	__be16 port;
+
+	if (!policy || !work)
+		return 0;
+	packet = &work->packet;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (cursor_load(&cursor, packet->transport_offset, &port, sizeof(port)) ||
+	    cursor_load(&cursor, packet->transport_offset + PORTS_BYTES, numbers, sizeof(numbers)))
+		return 0;
+	work->segment = (struct connection){
+		.hash = connection_hash(&packet->destination, packet->port, &packet->source,
+					__builtin_bswap16(port)),
+		.source = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]),
+		.now = work->now,
+		.sequence = __builtin_bswap32(numbers[0]),
+		.acknowledged = __builtin_bswap32(numbers[1]),
+		.bytes = packet->payload_length,
+		.port = packet->port,
+		.flags = packet->tcp_flags,
+	};
+	return packet->tcp_flags & (TCP_FIN | TCP_RST) ? connection_leaves(&work->segment, policy)
+						       : connection_acknowledged(&work->segment, policy);
+}
+
 /* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
 static __always_inline int judge_any(const struct run *run)
 {
@@ -955,6 +1008,9 @@ static __always_inline int judge_any(const struct run *run)
 
 	begin_work(run->frame, work);
 	reason = judge(run);
+	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
+	    (!is_drop(reason) || spares_all(run->policy, work->now)))
+		learn_connection(run->frame, run->policy, work);
 	if (packet->fragment == FRAGMENT_FIRST && packet->family)
 		fragment_remember(packet, reason, work->now ? work->now : clock_now(&work->clock));
 	if (!packet->family)

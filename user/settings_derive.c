@@ -11,6 +11,7 @@
 
 #include "settings_derive.h"
 #include "settings_value.h"
+#include "sipdam/state.h"
 
 #define DEPTH_SECONDS     (SIPDAM_DEPTH_MAX / SIPDAM_TICKS_PER_SECOND)
 #define BURSTS_PER_SECOND 100 /* the coarse clock: a burst holds at least 10 ms of the rate */
@@ -322,6 +323,14 @@ static void derive_reflection(struct sipdam_policy *policy)
 	policy->reflection_depth = rate ? (__u64)(second * policy->reflection_burst / rate) : 0;
 }
 
+/* Spans of connections in the unit of their words. */
+static void derive_connections(struct sipdam_policy *policy)
+{
+	policy->connections_span = (__u32)(policy->connections_forget >> SIPDAM_CONNECTION_UNIT_SHIFT);
+	if (!policy->connections_span)
+		policy->connections_span = 1;
+}
+
 /* Words of tables, not pools: only those have 44 bits. */
 static void derive_horizon(struct sipdam_policy *policy)
 {
@@ -394,6 +403,7 @@ void settings_derive(struct settings *settings)
 	derive_limits(&settings->policy);
 	derive_strikes(&settings->policy);
 	derive_reflection(&settings->policy);
+	derive_connections(&settings->policy);
 	derive_horizon(&settings->policy);
 	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++)
 		derive_ports(&settings->policy.ports[kind]);

@@ -126,6 +126,12 @@ static const struct field fields[] = {
 	       "Bytes a second of answers to strangers, in total; per source a hundredth."),
 	NUMBER("reflection.burst", FIELD_BYTES, reflection_burst, 1, 1000000000000,
 	       "Bytes of answers to strangers at one instant, in total; per source a hundredth."),
+	NUMBER("connections.per_source", FIELD_COUNT, connections_per_source, 0, SIPDAM_CONNECTIONS_MAX,
+	       "Open connections on TCP ports from one source, of whatever tier but the next; 0: no cap."),
+	NUMBER("connections.trusted", FIELD_COUNT, connections_trusted, 0, SIPDAM_CONNECTIONS_MAX,
+	       "Open connections on TCP ports from one source that has registered; 0: no cap."),
+	NUMBER("connections.forget", FIELD_DURATION, connections_forget, 5 * MINUTE, 7 * DAY,
+	       "How long a connection counts, at the least, on which the server sends nothing."),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))

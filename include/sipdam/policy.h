@@ -104,6 +104,9 @@ enum sipdam_origin {
 #define SIPDAM_COST_SHIFT         20
 #define SIPDAM_COST_UNIT          (1ULL << SIPDAM_COST_SHIFT)
 
+/* Highest cap on connections of a source: counts have 15 bits. */
+#define SIPDAM_CONNECTIONS_MAX 30000
+
 struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
@@ -132,6 +135,10 @@ struct sipdam_policy {
 	__u64 reflection_rate, reflection_burst; /* bytes a second, bytes */
 	__u64 reflection_cost;  /* nanoseconds a byte takes of the rate, times SIPDAM_COST_UNIT; derived */
 	__u64 reflection_depth; /* nanoseconds of the burst; derived */
+	__u64 connections_forget;                /* nanoseconds */
+	__u32 connections_span;                  /* the same in units of connections; derived, 1 at least */
+	__u32 connections_per_source, connections_trusted; /* 0: no cap */
+	__u32 reserved;
 	__u8 origin[SIPDAM_FIELDS_MAX];          /* enum sipdam_origin by number of the field */
 };
 

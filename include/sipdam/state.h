@@ -157,6 +157,44 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_FAILURE_LINES 16384 /* room for 65,536 sources */
 #define SIPDAM_STREAM_LINES  8192  /* room for 65,536 connections */
 
+/*
+ * Connections on SIP ports of TCP. A word of `connections` is tag:20 of both ends | state:2 | what the state
+ * needs, 0 is free:
+ *   half   time:18 in units of 2^24 ns | isn:24, low bits of the server's initial sequence number
+ *   open   carried:1 | port:10, low bits of the server's | time:16 in units of 2^35 ns, when it was counted |
+ *          next:15, a hash of the sequence number that the server expects of the client
+ *   reset  as open: the client says that it is over, and the server has sent nothing since
+ * A word of `conn_levels` is tag:16 of a source | lately:15 | before:15 | time:18, its open connections
+ * that were counted in this span of connections.forget and in the one before; time in units of 2^35 ns.
+ */
+#define SIPDAM_CONNECTION_LINES 65536 /* room for 524,288: half full, one line in 50 is full */
+#define SIPDAM_LEVEL_LINES      16384 /* room for 131,072 sources */
+
+enum sipdam_connection_state {
+	SIPDAM_CONNECTION_HALF = 1,
+	SIPDAM_CONNECTION_OPEN = 2,
+	SIPDAM_CONNECTION_RESET = 3,
+};
+#define SIPDAM_CONNECTION_TAG_SHIFT   44
+#define SIPDAM_CONNECTION_STATE_SHIFT 42
+#define SIPDAM_CONNECTION_CARRIED     (1ULL << 41)
+#define SIPDAM_CONNECTION_PORT_SHIFT  31
+#define SIPDAM_CONNECTION_PORT_MASK   0x3ffu
+#define SIPDAM_CONNECTION_TIME_SHIFT  15
+#define SIPDAM_CONNECTION_TIME_MASK   0xffffu
+#define SIPDAM_CONNECTION_NEXT_MASK   0x7fffu
+#define SIPDAM_CONNECTION_UNIT_SHIFT  35 /* nanoseconds to units: 34 s */
+#define SIPDAM_LEVEL_MAX              0x7fffu
+
+/* Per CPU: what became of connections. */
+enum sipdam_connection_event {
+	SIPDAM_CONNECTION_OPENED = 0,
+	SIPDAM_CONNECTION_SILENT = 1,    /* one ended, or was forgotten, that never carried a byte */
+	SIPDAM_CONNECTION_REFUSED = 2,   /* one is not remembered: open ones have all places of its line */
+	SIPDAM_CONNECTION_DISPLACED = 3, /* a source's count of open connections gave way to another's */
+};
+#define SIPDAM_CONNECTION_EVENTS 4
+
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {
 	__u64 tat;       /* ticks, 64 bits */

@@ -35,6 +35,8 @@ struct generated {
 	bool trusted;                   /* and as what */
 	__u64 lasting;                  /* for so long, nanoseconds */
 	int devices;                    /* behind a trusted one, at most: some ports look alike */
+	bool answered;                  /* the server has answered a SYN of this connection just before */
+	bool ended;                     /* the server has ended this connection just before */
 };
 
 /* Ports that a policy protects, for packets to be sent to. */
@@ -66,6 +68,7 @@ struct dice {
 	bool storm; /* most packets are fragments of one datagram */
 	int copies; /* percent of packets that are sent again, byte for byte */
 	int beat;   /* not 0: number of the one pace that all limits have, and packets come in its time */
+	const char *forget; /* connections */
 };
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -276,6 +279,15 @@ static inline void say_verification(struct policy_text *policy, struct dice *dic
 	    chance(dice, 65) ? "true" : "false", ONE_OF(dice, least), ONE_OF(dice, most), ONE_OF(dice, hold));
 }
 
+/* How long connections count is the same in both policies of a trace: what was counted is counted so. */
+static inline void say_connections(struct policy_text *policy, struct dice *dice)
+{
+	static const int most[] = {0, 1, 1, 2, 2, 3, 5, 1000};
+
+	say(policy, "connections: {per_source: %d, trusted: %d, forget: %s}\n", ONE_OF(dice, most),
+	    ONE_OF(dice, most), dice->forget);
+}
+
 static inline void generate_policy(struct policy_text *policy, struct dice *dice)
 {
 	int loose = below(dice, 3);                    /* which tier of limits is met least */
@@ -290,6 +302,7 @@ static inline void generate_policy(struct policy_text *policy, struct dice *dice
 	say_keys(policy, dice);
 	say_bans(policy, dice);
 	say_verification(policy, dice);
+	say_connections(policy, dice);
 	say(policy, "limits:\n");
 	say_limits(policy, dice, "unknown", crowd || loose == 0 ? 90 : 40);
 	if (chance(dice, 50))
@@ -811,7 +824,54 @@ static inline void generate_packet(struct dice *dice, const struct chosen_ports 
 	memcpy(packet->data, frame->data, packet->length);
 }
 
-/* Fills a trace that trace_free has emptied, or that is zero. */
+/*
+ * The third segment of a connection that the server has just answered, with the number that it was sent. Few
+ * connections, so that they meet again.
+ */
+static inline void generate_connection(struct dice *dice, const struct chosen_ports *ports,
+				       struct frame *frame, struct generated *packet)
+{
+	struct addresses addresses;
+	struct recipe recipe = {.source = addresses.source,
+				.destination = addresses.destination,
+				.protocol = 6,
+				.flags = FLAG_ACK,
+				.payload = ""};
+	__u8 *tcp;
+
+	recipe.family = pick_family(dice);
+	pick_source(dice, recipe.family, addresses.source);
+	pick_destination(dice, recipe.family, addresses.destination);
+	recipe.port = (__u16)pick_port(dice, ports, true);
+	frame_build(frame, &recipe);
+	tcp = frame->data + frame->at[LAYER_TRANSPORT];
+	put16(tcp, 40000 + below(dice, 4));
+	for (int at = 4; at < 12; at += 2)
+		put16(tcp + at, below(dice, 65536));
+	packet->answered = true;
+	packet->length = (__u32)frame->length;
+	packet->data = malloc(packet->length);
+	memcpy(packet->data, frame->data, packet->length);
+}
+
+/* The server ends a connection that it has answered, the last one or one before. False where there is none. */
+static inline bool generate_end(struct dice *dice, struct trace *trace, int number)
+{
+	struct generated *packet = &trace->packet[number];
+	int before = number - 1;
+
+	for (int skip = below(dice, 3); before >= 0; before--)
+		if (trace->packet[before].answered && !skip--)
+			break;
+	if (before < 0)
+		return false;
+	packet->ended = true;
+	packet->length = trace->packet[before].length;
+	packet->data = malloc(packet->length);
+	memcpy(packet->data, trace->packet[before].data, packet->length);
+	return true;
+}
+
 /* Once in a while somebody is banned by hand, or pardoned. */
 static inline void generate_ban(struct dice *dice, struct generated *packet)
 {
@@ -855,15 +915,19 @@ static inline __u64 generate_copy(struct dice *dice, struct trace *trace, int nu
 		now = due + (__u64)below(dice, 3) - 1;
 	copy->now = now;
 	copy->by_hand[0] = copy->known[0] = 0;
+	copy->answered = copy->ended = false;
 	return now;
 }
 
+/* Fills a trace that trace_free has emptied, or that is zero. */
 static inline void generate_trace(struct trace *trace, __u64 seed, struct frame *frame)
 {
 	struct dice dice = {.state = seed * 0x2545f4914f6cdd1dULL};
+	static const char *const forget[] = {"2h", "5m", "37m"};
 	__u64 now;
 
 	trace->seed = seed;
+	dice.forget = ONE_OF(&dice, forget);
 	dice.firsts = chance(&dice, 70) ? 4 : 80;
 	dice.still = 30 + below(&dice, 60);
 	dice.storm = chance(&dice, 8);
@@ -886,8 +950,13 @@ static inline void generate_trace(struct trace *trace, __u64 seed, struct frame 
 			continue;
 		}
 		trace->packet[i].now = now;
-		generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
-				&trace->packet[i]);
+		/* They end before the keys of sources may change: a connection is counted for one source. */
+		if (chance(&dice, 2))
+			generate_connection(&dice, &trace->policy[i >= trace->second_from].ports, frame,
+					    &trace->packet[i]);
+		else if (i >= trace->second_from || !chance(&dice, 1) || !generate_end(&dice, trace, i))
+			generate_packet(&dice, &trace->policy[i >= trace->second_from].ports, frame,
+					&trace->packet[i]);
 		generate_ban(&dice, &trace->packet[i]);
 		generate_known(&dice, &trace->packet[i]);
 	}

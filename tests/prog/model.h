@@ -61,6 +61,12 @@
 #define MODEL_COPY_STARTS 3
 #define MODEL_COPY_LIFE   (64 * MODEL_COPY_T1 >> MODEL_COPY_UNIT)
 
+/* Left open: an opening waits for its third segment so long, in units of 2^24 ns, and one of them longer; open
+ * connections are counted in spans of whole units of 2^35 ns. */
+#define MODEL_OPENING_UNIT    24
+#define MODEL_OPENING         (128 * MODEL_SECOND >> MODEL_OPENING_UNIT)
+#define MODEL_CONNECTION_UNIT 35
+
 /* What either side says of a packet. */
 struct answer {
 	bool dropped;
@@ -112,6 +118,16 @@ struct model_known {
 	__u32 devices;
 };
 
+/* A connection that the server has answered, and whether its client has opened it. */
+struct model_connection {
+	__u8 ends[36]; /* addresses and ports */
+	__u8 family;
+	__u8 key[16]; /* the source that it is counted for */
+	bool half, open;
+	__u32 number; /* what the client must acknowledge */
+	__u64 answered, counted; /* units */
+};
+
 /* What tells a request from others; the sender is its first two fields. */
 struct model_request {
 	__u8 source[16];
@@ -157,6 +173,8 @@ struct model {
 	size_t bans, ban_room;
 	struct model_known *known;
 	size_t knowns, known_room;
+	struct model_connection *connection;
+	size_t connections, connection_room;
 };
 
 /* Bytes on the wire, of which a capture may hold only the first. */
@@ -1188,6 +1206,119 @@ static inline void model_know(struct model *model, int family, const __u8 source
 	known->end = (model->now + lasting + MODEL_BAN_UNIT - 1) / MODEL_BAN_UNIT * MODEL_BAN_UNIT;
 }
 
+/* ---- connections ---- */
+
+/* The connection of a segment; with make, a place for it. */
+static inline struct model_connection *model_connection(struct model *model, const struct model_packet *packet,
+							bool make)
+{
+	struct model_connection wanted = {.family = (__u8)packet->family};
+
+	memcpy(wanted.ends, packet->source, 16);
+	memcpy(wanted.ends + 16, packet->destination, 16);
+	memcpy(wanted.ends + 32, packet->rest.data, 4);
+	for (size_t i = 0; i < model->connections; i++)
+		if (model->connection[i].family == wanted.family &&
+		    !memcmp(model->connection[i].ends, wanted.ends, sizeof(wanted.ends)))
+			return &model->connection[i];
+	if (!make)
+		return NULL;
+	if (model->connections == model->connection_room) {
+		model->connection_room = model->connection_room * 2 + 64;
+		model->connection = realloc(model->connection, model->connection_room * sizeof(wanted));
+	}
+	model->connection[model->connections] = wanted;
+	return &model->connection[model->connections++];
+}
+
+static inline __u64 model_span(const struct model *model, __u64 unit)
+{
+	__u64 span = model->settings->policy.connections_forget >> MODEL_CONNECTION_UNIT;
+
+	return unit / (span ? span : 1);
+}
+
+/* Does a connection that is open still count? In the span after the one that it was counted in, but not later. */
+static inline bool model_counts(const struct model *model, const struct model_connection *connection)
+{
+	__u64 now = model_span(model, model->now >> MODEL_CONNECTION_UNIT);
+
+	return connection->open && now - model_span(model, connection->counted) <= 1;
+}
+
+static inline __u64 model_open(const struct model *model, const struct model_packet *packet)
+{
+	__u64 count = 0;
+	__u8 key[16];
+
+	model_key(packet, model->settings->policy.source_prefix, key);
+	for (size_t i = 0; i < model->connections; i++)
+		count += model->connection[i].family == packet->family &&
+			 !memcmp(model->connection[i].key, key, 16) && model_counts(model, &model->connection[i]);
+	return count;
+}
+
+static inline bool model_has_too_many(const struct model *model, const struct model_packet *packet, int tier,
+				      const struct message *message)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	__u32 most = tier == SIPDAM_TIER_TRUSTED ? policy->connections_trusted : policy->connections_per_source;
+
+	return message->class == SIPDAM_CLASS_TCP_SYN && tier != SIPDAM_TIER_ALLOWED && most &&
+	       model_open(model, packet) >= most;
+}
+
+/* Has the server a connection that this segment of a client may be of, from what leaves by this interface? */
+static inline bool model_is_served(const struct model *model, const struct model_packet *packet)
+{
+	return packet->addressed && packet->tcp && packet->piece == PIECE_WHOLE && packet->port_kind >= 0 &&
+	       (!model->settings->lists[SIPDAM_LIST_ADDRESSES].count ||
+		model_listed(model, SIPDAM_LIST_ADDRESSES, packet->destination));
+}
+
+/* The server has answered the SYN of a connection with the number before the one that this segment has. */
+static inline void model_answered(struct model *model, const struct model_packet *packet)
+{
+	struct model_connection *connection;
+
+	if (!model_is_served(model, packet))
+		return;
+	connection = model_connection(model, packet, true);
+	connection->half = true;
+	connection->number = model_number(packet->rest, 8, 4);
+	connection->answered = model->now >> MODEL_OPENING_UNIT;
+}
+
+static inline void model_ended(struct model *model, const struct model_packet *packet)
+{
+	struct model_connection *connection;
+
+	if (!model_is_served(model, packet))
+		return;
+	connection = model_connection(model, packet, false);
+	if (!connection)
+		return;
+	if (connection->open)
+		connection->open = false;
+	else
+		connection->half = false;
+}
+
+/* A segment that was let by: does it open what was answered? */
+static inline void model_acknowledged(struct model *model, const struct model_packet *packet)
+{
+	struct model_connection *connection = model_connection(model, packet, false);
+
+	if (packet->flags & (FLAG_SYN | FLAG_FIN | FLAG_RST) || packet->payload.bytes || !connection ||
+	    !connection->half || connection->number != model_number(packet->rest, 8, 4) ||
+	    (model->now >> MODEL_OPENING_UNIT) - connection->answered > MODEL_OPENING + 1)
+		return;
+	connection->half = false;
+	connection->open = true;
+	connection->counted = model->now >> MODEL_CONNECTION_UNIT;
+	model_key(packet, model->settings->policy.source_prefix, connection->key);
+}
+
 /* Is all that a packet carries of the classes that a peer has limits of its own for? */
 static inline bool model_in_progress(const struct message *message, const struct bill *bill)
 {
@@ -1351,7 +1482,8 @@ static inline int model_charge(struct model *model, const struct model_packet *p
 	__u32 devices;
 	int tier = model_tier(model, packet, &devices);
 
-	if (!model_source_admits(model, packet, tier, devices, message, bill))
+	if (model_has_too_many(model, packet, tier, message) ||
+	    !model_source_admits(model, packet, tier, devices, message, bill))
 		return SIPDAM_REASON_SOURCE_RATE;
 	if (tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
@@ -1619,13 +1751,16 @@ static inline struct answer model_run(struct model *model, struct span frame)
 		model_strike(model, &packet);
 	if (packet.piece == PIECE_FIRST)
 		model_remember(model, &packet, reason);
+	if (reason != SIPDAM_REASON_NOT_SIP && reason != SIPDAM_REASON_MALFORMED && packet.tcp &&
+	    packet.piece == PIECE_WHOLE && !model_drops(model, reason))
+		model_acknowledged(model, &packet);
 	return (struct answer){model_drops(model, reason), (__u8)reason, message.class, message.method,
 			       message.status};
 }
 
 static inline void model_clear(struct model *model)
 {
-	model->lines = model->datagrams = model->bans = model->knowns = 0;
+	model->lines = model->datagrams = model->bans = model->knowns = model->connections = 0;
 	model->requests.count = model->verified.count = model->copies = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 	memset(model->half_full_at, 0, sizeof(model->half_full_at));
@@ -1638,6 +1773,7 @@ static inline void model_free(struct model *model)
 	free(model->datagram);
 	free(model->ban);
 	free(model->known);
+	free(model->connection);
 	free(model->requests.seen);
 	free(model->verified.seen);
 	free(model->copy);

@@ -12,16 +12,19 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "egress.h"
 #include "prog/lab.h"
 #include "prog/generate.h"
 #include "prog/model.h"
 #include "unit/capture_file.h"
 
-#define FIXED_SEEDS 72 /* traces of every run */
+#define FIXED_SEEDS 90 /* traces of every run */
 #define FRESH_SEEDS 8  /* and of a seed that is new each time */
 
 struct meeting {
 	struct lab *lab;
+	struct egress *egress;
+	struct table connections, levels;
 	struct model model;
 	struct settings settings[2];
 	int in_force; /* which of them, -1: neither */
@@ -181,12 +184,63 @@ static void make_known(struct meeting *meeting, const struct generated *packet)
 	known_entries_free(&entries);
 }
 
+static void swap_bytes(__u8 *one, __u8 *other, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		__u8 kept = one[i];
+
+		one[i] = other[i];
+		other[i] = kept;
+	}
+}
+
+/*
+ * What the server sends on a connection before this packet of it comes, an answer to a SYN or a RST; to both.
+ * The frame has neither tags nor extension headers.
+ */
+static void serve(struct meeting *meeting, const struct generated *packet)
+{
+	bool six = packet->data[12] == 0x86;
+	__u8 frame[128], *ip = frame + 14, *tcp = ip + (six ? 40 : 20);
+	struct model_packet read = {0};
+	__u32 number;
+
+	if (!packet->answered && !packet->ended)
+		return;
+	assert_in_range(packet->length, 54, sizeof(frame));
+	memcpy(frame, packet->data, packet->length);
+	swap_bytes(ip + (six ? 8 : 12), ip + (six ? 24 : 16), six ? 16 : 4);
+	swap_bytes(tcp, tcp + 2, 2);
+	number = ((__u32)tcp[8] << 24 | tcp[9] << 16 | tcp[10] << 8 | tcp[11]) - 1;
+	put16(tcp + 4, number >> 16);
+	put16(tcp + 6, number & 0xffff);
+	tcp[13] = packet->answered ? FLAG_SYN | FLAG_ACK : FLAG_RST | FLAG_ACK;
+	*meeting->lab->trial = (struct sipdam_trial){.now = packet->now};
+	assert_int_equal(egress_trial_run(meeting->egress, frame, packet->length), 0);
+	meeting->model.now = packet->now;
+	model_read(&meeting->model, (struct span){packet->data, packet->length, packet->length}, &read);
+	if (packet->answered)
+		model_answered(&meeting->model, &read);
+	else
+		model_ended(&meeting->model, &read);
+}
+
+/* Connections are cleared where there was one: their tables are large. */
+static void forget_connections(struct meeting *meeting)
+{
+	if (!meeting->model.connections)
+		return;
+	memset(meeting->connections.memory, 0, meeting->connections.bytes);
+	memset(meeting->levels.memory, 0, meeting->levels.bytes);
+}
+
 /* Runs a selection from empty tables on, to the first difference. */
 static struct difference run_selection(struct meeting *meeting, const struct selection *selection, bool count)
 {
 	struct difference difference;
 
 	lab_forget(meeting->lab);
+	forget_connections(meeting);
 	model_clear(&meeting->model);
 	for (int place = 0; place < selection->count; place++) {
 		const struct generated *packet = &meeting->trace.packet[selection->index[place]];
@@ -194,6 +248,7 @@ static struct difference run_selection(struct meeting *meeting, const struct sel
 		use_policy(meeting, selection->index[place] >= meeting->trace.second_from);
 		ban_by_hand(meeting, packet);
 		make_known(meeting, packet);
+		serve(meeting, packet);
 		difference.place = place;
 		difference.program = ask_program(meeting->lab, packet);
 		difference.model = ask_model(&meeting->model, packet);
@@ -318,6 +373,9 @@ static void write_files(const struct meeting *meeting, const struct selection *s
 				    "show it\n",
 				    i + 1, packet->known, packet->trusted ? "trusted" : "a peer",
 				    packet->lasting, packet->devices);
+		if (packet->answered || packet->ended)
+			print_error("before packet %d the server sends a %s: a replay alone cannot show it\n",
+				    i + 1, packet->answered ? "SYN-ACK" : "RST");
 	}
 }
 
@@ -401,6 +459,18 @@ static void stay_on_cpu(void)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+static void map_lines(struct lab *lab, struct table *table, const char *name)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+	int fd = filter_map(lab->filter, name);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	table->bytes = (size_t)info.max_entries * info.value_size;
+	table->memory = mmap(NULL, table->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(table->memory != MAP_FAILED);
+}
+
 static int meeting_open(void **state)
 {
 	struct meeting *meeting = calloc(1, sizeof(*meeting));
@@ -416,6 +486,10 @@ static int meeting_open(void **state)
 		fail_msg("%s", problem.text);
 	lab->trial = filter_trial(lab->filter);
 	lab_map_tables(lab);
+	if (egress_open_private(&meeting->egress, lab->filter, false, &problem))
+		fail_msg("%s", problem.text);
+	map_lines(lab, &meeting->connections, "connections");
+	map_lines(lab, &meeting->levels, "conn_levels");
 	*state = meeting;
 	return 0;
 }
@@ -425,6 +499,9 @@ static int meeting_close(void **state)
 	struct meeting *meeting = *state;
 	void *lab = meeting->lab;
 
+	munmap(meeting->connections.memory, meeting->connections.bytes);
+	munmap(meeting->levels.memory, meeting->levels.bytes);
+	egress_free(meeting->egress);
 	trace_free(&meeting->trace);
 	model_free(&meeting->model);
 	settings_free(&meeting->settings[0]);

@@ -159,6 +159,9 @@ static void test_defaults_are_those_of_the_design(void **state)
 		{"tls.min_version", "none"},
 		{"reflection.rate", "20000000"},
 		{"reflection.burst", "40000000"},
+		{"connections.per_source", "1000"},
+		{"connections.trusted", "10000"},
+		{"connections.forget", "2h"},
 	};
 	struct settings settings;
 	struct problem problem = {0};
@@ -174,11 +177,11 @@ static void test_defaults_are_those_of_the_design(void **state)
 	settings_free(&settings);
 }
 
-/* 14 before the limits, two for each class of four tiers and the pools and for networks, 15 after them. */
+/* 14 before the limits, two for each class of four tiers and the pools and for networks, 18 after them. */
 static void test_table_of_fields_is_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 12 + 1) + 15);
+	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 12 + 1) + 18);
 	for (size_t i = 0; i < settings_field_count(); i++) {
 		const char *help = settings_field_help(i);
 
@@ -272,6 +275,8 @@ static void test_files_are_taken(void **state)
 		{"source_key: {ipv4: 24}", "source_key.ipv4", "24"},
 		{"network_key: {ipv4: 32, ipv6: 64}", "network_key.ipv6", "64"},
 		{"reflection: {rate: 100, burst: 1}", "reflection.burst", "1"},
+		{"connections: {per_source: 0, trusted: 30000}", "connections.trusted", "30000"},
+		{"connections: {forget: 5m}", "connections.forget", "5m"},
 	};
 
 	(void)state;

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections of TCP on SIP ports, and how many of them a source has open. What is believed is what the server
+ * says, for what arrives may be forged: its answer to a SYN begins a connection, and the client opens it by
+ * returning the number that was sent to him; it ends with the server's own FIN or RST. A client's RST is
+ * believed while it has the number that the server expects, and until the server sends something all the same.
+ * What is not seen to answer, as where answers take another way, is not counted.
+ *
+ * No segment in the middle of a stream is looked up on its way in. Words: see sipdam/state.h.
+ */
+#ifndef CONNECTIONS_H
+#define CONNECTIONS_H
+
+#include "sources.h"
+
+/* An opening: times and how long it waits for its third segment (cookies are good for two minutes). */
+#define OPENING_UNIT_SHIFT 24
+#define OPENING_TIME_SHIFT 24
+#define OPENING_TIME_MASK  0x3ffffu
+#define OPENING_ISN_MASK   0xffffffu
+#define OPENING_UNITS_MAX  ((__u32)(128 * 1000000000ULL >> OPENING_UNIT_SHIFT) + 1)
+
+#define LEVEL_TAG_SHIFT    48
+#define LEVEL_LATELY_SHIFT 33
+#define LEVEL_BEFORE_SHIFT 18
+#define LEVEL_TIME_MASK    0x3ffffu
+#define LEVEL_ATTEMPTS     4 /* that other CPUs are faster */
+
+/* Where a word is: its way, and whether there is one. */
+#define PLACE_FOUND SIPDAM_WAYS
+#define PLACE_WAY   (SIPDAM_WAYS - 1)
+
+/* One segment, of either side. */
+struct connection {
+	__u64 hash;   /* of both ends */
+	__u64 source; /* of the client's source */
+	__u64 now;    /* nanoseconds */
+	__u32 sequence, acknowledged;
+	__u32 bytes; /* of payload */
+	__u16 port;  /* the server's */
+	__u8 flags;
+};
+
+static __always_inline void count_connection(__u32 event)
+{
+	__u64 *count = bpf_map_lookup_elem(&conn_events, &event);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline __u64 connection_hash(const struct packet_address *server, __u16 server_port,
+					     const struct packet_address *client, __u16 client_port)
+{
+	__u64 from = keyed_hash(server->high, server->low);
+
+	return keyed_hash(client->high ^ ((__u64)client_port << 16 | server_port) ^ from, client->low);
+}
+
+/* ---- how many a source has ---- */
+
+/* Spans of connections.forget between a time of so many bits and now: 0 for this one, 1 for the one before. */
+static __always_inline __u64 spans_ago(__u32 time, __u32 mask, __u64 now, const struct sipdam_policy *policy)
+{
+	__u64 units = now >> SIPDAM_CONNECTION_UNIT_SHIFT, span = policy->connections_span;
+	__u64 age = (units - time) & mask;
+
+	return units / span - (units - age) / span;
+}
+
+struct level {
+	__u32 lately, before;
+};
+
+static __always_inline struct level level_of(__u64 word, __u64 now, const struct sipdam_policy *policy)
+{
+	__u64 ago = spans_ago(word & LEVEL_TIME_MASK, LEVEL_TIME_MASK, now, policy);
+	__u32 lately = word >> LEVEL_LATELY_SHIFT & SIPDAM_LEVEL_MAX;
+
+	if (ago > 1)
+		return (struct level){};
+	if (ago)
+		return (struct level){.before = lately};
+	return (struct level){.lately = lately, .before = word >> LEVEL_BEFORE_SHIFT & SIPDAM_LEVEL_MAX};
+}
+
+static __always_inline struct sipdam_line *level_line(__u64 source)
+{
+	__u32 index = source & (SIPDAM_LEVEL_LINES - 1);
+
+	return bpf_map_lookup_elem(&conn_levels, &index);
+}
+
+static __always_inline bool level_is_of(__u64 word, __u64 source)
+{
+	return word && !((word ^ source) >> LEVEL_TAG_SHIFT);
+}
+
+/* Its own word, or that of the source with the fewest connections; as a place. */
+__noinline int level_place(const struct sipdam_policy *policy, __u64 source, __u64 now)
+{
+	struct sipdam_line *line = level_line(source);
+	__u32 fewest = ~0u;
+	int place = 0;
+
+	if (!line || !policy)
+		return 0;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+		struct level level = level_of(word, now, policy);
+
+		if (level_is_of(word, source))
+			return way | PLACE_FOUND;
+		if (level.lately + level.before < fewest) {
+			fewest = level.lately + level.before;
+			place = way;
+		}
+	}
+	return place;
+}
+
+/* Open connections of a source, as far as they are remembered. */
+__noinline __u32 level_count(const struct sipdam_policy *policy, __u64 source, __u64 now)
+{
+	struct sipdam_line *line = level_line(source);
+	struct level level;
+	__u64 word;
+	int place;
+
+	if (!line || !policy)
+		return 0;
+	place = level_place(policy, source, now);
+	if (!(place & PLACE_FOUND))
+		return 0;
+	word = line_word(line, place);
+	level = level_of(word, now, policy);
+	return level.lately + level.before;
+}
+
+static __always_inline __u32 level_add(__u32 count, __s32 change)
+{
+	if (change < 0)
+		return count ? count - 1 : 0;
+	return count + change <= SIPDAM_LEVEL_MAX ? count + change : SIPDAM_LEVEL_MAX;
+}
+
+/* So many more, or fewer (-1, 0, 1), of this span and of the one before. 0 where other CPUs were faster. */
+__noinline int level_change(const struct sipdam_policy *policy, __u64 source, __u64 now, __s32 lately,
+			    __s32 before)
+{
+	struct sipdam_line *line = level_line(source);
+
+	if (!line || !policy)
+		return 0;
+#pragma nounroll
+	for (int attempt = 0; attempt < LEVEL_ATTEMPTS; attempt++) {
+		int place = level_place(policy, source, now);
+		__u64 word = line_word(line, place), to;
+		struct level level = level_of(word, now, policy);
+		bool own = level_is_of(word, source);
+
+		if (!own && lately <= 0)
+			return 1;
+		if (!own && level.lately + level.before)
+			count_connection(SIPDAM_CONNECTION_DISPLACED);
+		if (!own)
+			level = (struct level){};
+		level.lately = level_add(level.lately, lately);
+		level.before = level_add(level.before, before);
+		to = source >> LEVEL_TAG_SHIFT << LEVEL_TAG_SHIFT | (__u64)level.lately << LEVEL_LATELY_SHIFT |
+		     (__u64)level.before << LEVEL_BEFORE_SHIFT |
+		     (now >> SIPDAM_CONNECTION_UNIT_SHIFT & LEVEL_TIME_MASK);
+		if (bucket_swap(&line->word[place & PLACE_WAY], word, level.lately + level.before ? to : 0))
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- one connection ---- */
+
+static __always_inline struct sipdam_line *connection_line(__u64 hash)
+{
+	__u32 index = hash & (SIPDAM_CONNECTION_LINES - 1);
+
+	return bpf_map_lookup_elem(&connections, &index);
+}
+
+static __always_inline __u32 connection_state(__u64 word)
+{
+	return word >> SIPDAM_CONNECTION_STATE_SHIFT & 3;
+}
+
+/* What a word begins with that is this connection's, in this state. */
+static __always_inline __u64 connection_head(__u64 hash, __u64 state)
+{
+	return hash >> SIPDAM_CONNECTION_TAG_SHIFT << SIPDAM_CONNECTION_TAG_SHIFT |
+	       state << SIPDAM_CONNECTION_STATE_SHIFT;
+}
+
+static __always_inline bool connection_is(__u64 word, __u64 hash, __u64 state)
+{
+	return !((word ^ connection_head(hash, state)) >> SIPDAM_CONNECTION_STATE_SHIFT);
+}
+
+/* Of a sequence number, so that nobody can name another one that looks the same. */
+static __always_inline __u64 next_of(__u32 sequence)
+{
+	return ((sequence ^ secret.word[0]) * (secret.word[3] | 1)) >> 49;
+}
+_Static_assert(SIPDAM_CONNECTION_NEXT_MASK == 0x7fff, "the highest 15 bits");
+
+static __always_inline __u64 open_word(const struct connection *segment, __u32 next, __u64 carried)
+{
+	return connection_head(segment->hash, SIPDAM_CONNECTION_OPEN) | carried |
+	       (__u64)(segment->port & SIPDAM_CONNECTION_PORT_MASK) << SIPDAM_CONNECTION_PORT_SHIFT |
+	       (segment->now >> SIPDAM_CONNECTION_UNIT_SHIFT & SIPDAM_CONNECTION_TIME_MASK)
+		       << SIPDAM_CONNECTION_TIME_SHIFT |
+	       next_of(next);
+}
+
+static __always_inline __u64 half_word(const struct connection *segment)
+{
+	return connection_head(segment->hash, SIPDAM_CONNECTION_HALF) |
+	       (segment->now >> OPENING_UNIT_SHIFT & OPENING_TIME_MASK) << OPENING_TIME_SHIFT |
+	       (segment->sequence & OPENING_ISN_MASK);
+}
+
+static __always_inline __u32 half_age(__u64 word, __u64 now)
+{
+	return ((now >> OPENING_UNIT_SHIFT) - (word >> OPENING_TIME_SHIFT)) & OPENING_TIME_MASK;
+}
+
+/* Spans since an open connection was counted. */
+static __always_inline __u64 counted_ago(__u64 word, __u64 now, const struct sipdam_policy *policy)
+{
+	return spans_ago(word >> SIPDAM_CONNECTION_TIME_SHIFT & SIPDAM_CONNECTION_TIME_MASK,
+			 SIPDAM_CONNECTION_TIME_MASK, now, policy);
+}
+
+/* Where this connection is in the state asked for; as a place. */
+__noinline int connection_place(__u64 hash, __u32 state)
+{
+	struct sipdam_line *line = connection_line(hash);
+
+	if (!line)
+		return 0;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++)
+		if (connection_is(line_word(line, way), hash, state))
+			return way | PLACE_FOUND;
+	return 0;
+}
+
+/* ---- what becomes of it ---- */
+
+/* It is counted for its source in another span from now on. */
+static __always_inline void count_again(const struct connection *segment, __u64 ago,
+					const struct sipdam_policy *policy)
+{
+	if (ago)
+		level_change(policy, segment->source, segment->now, 1, ago == 1 ? -1 : 0);
+}
+
+static __always_inline void count_end(const struct connection *segment, __u64 word,
+				      const struct sipdam_policy *policy)
+{
+	__u64 ago = counted_ago(word, segment->now, policy);
+
+	if (!(word & SIPDAM_CONNECTION_CARRIED))
+		count_connection(SIPDAM_CONNECTION_SILENT);
+	if (ago <= 1)
+		level_change(policy, segment->source, segment->now, ago ? 0 : -1, ago ? -1 : 0);
+}
+
+/* How readily a word gives way to an opening: 0 not at all. */
+static __always_inline __u64 gives_way(__u64 word, __u64 now, const struct sipdam_policy *policy)
+{
+	__u32 state = connection_state(word);
+
+	if (!word)
+		return 3ULL << 32;
+	if (state == SIPDAM_CONNECTION_HALF)
+		return 1ULL << 32 | half_age(word, now);
+	if (state == SIPDAM_CONNECTION_RESET || counted_ago(word, now, policy) > 1)
+		return 2ULL << 32;
+	return 0;
+}
+
+/* Where an opening may go: its own place, or what gives way most readily. */
+__noinline int opening_place(const struct connection *segment, const struct sipdam_policy *policy)
+{
+	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	__u64 best = 0;
+	int place = 0;
+
+	if (!line || !segment || !policy)
+		return 0;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way), readiness;
+
+		if (connection_is(word, segment->hash, SIPDAM_CONNECTION_HALF))
+			return way | PLACE_FOUND;
+		readiness = gives_way(word, segment->now, policy);
+		if (readiness > best) {
+			best = readiness;
+			place = way | PLACE_FOUND;
+		}
+	}
+	return place;
+}
+
+/* The server has answered a SYN. */
+static __always_inline void connection_begins(struct sipdam_line *line, const struct connection *segment,
+					      const struct sipdam_policy *policy)
+{
+	int place = opening_place(segment, policy);
+	__u64 word = line_word(line, place);
+
+	if (!(place & PLACE_FOUND)) {
+		count_connection(SIPDAM_CONNECTION_REFUSED);
+		return;
+	}
+	if (bucket_swap(&line->word[place & PLACE_WAY], word, half_word(segment)) &&
+	    connection_state(word) == SIPDAM_CONNECTION_OPEN && !(word & SIPDAM_CONNECTION_CARRIED))
+		count_connection(SIPDAM_CONNECTION_SILENT);
+}
+
+/* A word that is not known to be open becomes so. */
+static __always_inline void connection_opens(__u64 *place, __u64 word, const struct connection *segment,
+					     __u64 to, const struct sipdam_policy *policy)
+{
+	if (!bucket_swap(place, word, to))
+		return;
+	count_connection(SIPDAM_CONNECTION_OPENED);
+	level_change(policy, segment->source, segment->now, 1, 0);
+}
+
+/*
+ * The client has acknowledged something and sent no more: if it is what the server has answered his SYN with,
+ * the connection is open. One that was not seen to end before is the same one to the count.
+ */
+__noinline int connection_acknowledged(const struct connection *segment, const struct sipdam_policy *policy)
+{
+	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	int half, open;
+	__u64 word, to;
+
+	if (!line || !segment || !policy)
+		return 0;
+	half = connection_place(segment->hash, SIPDAM_CONNECTION_HALF);
+	word = line_word(line, half);
+	if (!(half & PLACE_FOUND) || !connection_is(word, segment->hash, SIPDAM_CONNECTION_HALF) ||
+	    (word & OPENING_ISN_MASK) != ((segment->acknowledged - 1) & OPENING_ISN_MASK) ||
+	    half_age(word, segment->now) > OPENING_UNITS_MAX)
+		return 0;
+	to = open_word(segment, segment->sequence, 0);
+	open = connection_place(segment->hash, SIPDAM_CONNECTION_OPEN);
+	if (!(open & PLACE_FOUND)) {
+		connection_opens(&line->word[half & PLACE_WAY], word, segment, to, policy);
+		return 1;
+	}
+	if (!bucket_swap(&line->word[half & PLACE_WAY], word, 0))
+		return 0;
+	word = line_word(line, open);
+	if (connection_is(word, segment->hash, SIPDAM_CONNECTION_OPEN) &&
+	    bucket_swap(&line->word[open & PLACE_WAY], word, to))
+		count_again(segment, counted_ago(word, segment->now, policy), policy);
+	return 1;
+}
+
+/* The client's FIN has a sequence number of its own, which is no byte that it carried. */
+static __always_inline void connection_finishes(__u64 *place, __u64 word, const struct connection *segment)
+{
+	bucket_swap(place, word,
+		    (word & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | next_of(segment->sequence + 1));
+}
+
+/* The client's RST, which the server believes. */
+static __always_inline void connection_resets(__u64 *place, __u64 word, const struct connection *segment,
+					      const struct sipdam_policy *policy)
+{
+	if (bucket_swap(place, word, word | 1ULL << SIPDAM_CONNECTION_STATE_SHIFT))
+		count_end(segment, word, policy);
+}
+_Static_assert(SIPDAM_CONNECTION_RESET == (SIPDAM_CONNECTION_OPEN | 1), "one bit more");
+
+/* The client sends a FIN, or a RST. */
+__noinline int connection_leaves(const struct connection *segment, const struct sipdam_policy *policy)
+{
+	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	__u64 word;
+	int place;
+
+	if (!line || !segment || !policy)
+		return 0;
+	place = connection_place(segment->hash, SIPDAM_CONNECTION_OPEN);
+	word = line_word(line, place);
+	if (!(place & PLACE_FOUND) || !connection_is(word, segment->hash, SIPDAM_CONNECTION_OPEN) ||
+	    (word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->sequence))
+		return 0;
+	if (segment->flags & TCP_RST)
+		connection_resets(&line->word[place & PLACE_WAY], word, segment, policy);
+	else if (!segment->bytes)
+		connection_finishes(&line->word[place & PLACE_WAY], word, segment);
+	return 1;
+}
+
+/*
+ * An open word as the server's segment leaves it. What the server has acknowledged beyond what was expected,
+ * the connection has carried. A segment without an acknowledgement (a RST may be one) says nothing of that.
+ */
+static __always_inline __u64 word_after(__u64 word, const struct connection *segment, bool again)
+{
+	__u64 carried = word & SIPDAM_CONNECTION_CARRIED;
+
+	if (!(segment->flags & TCP_ACK))
+		return word;
+	if ((word & SIPDAM_CONNECTION_NEXT_MASK) == next_of(segment->acknowledged) && !again)
+		return word;
+	if ((word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->acknowledged))
+		carried = SIPDAM_CONNECTION_CARRIED;
+	if (again)
+		return open_word(segment, segment->acknowledged, carried);
+	return (word & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | carried | next_of(segment->acknowledged);
+}
+
+/* The server sends on an open connection. */
+static __always_inline void connection_goes_on(__u64 *place, __u64 word, const struct connection *segment,
+					       const struct sipdam_policy *policy)
+{
+	__u64 ago = counted_ago(word, segment->now, policy);
+	__u64 to = word_after(word, segment, ago);
+
+	if (segment->flags & (TCP_FIN | TCP_RST)) {
+		if (bucket_swap(place, word, 0))
+			count_end(segment, to & SIPDAM_CONNECTION_CARRIED ? word | SIPDAM_CONNECTION_CARRIED : word,
+				  policy);
+		return;
+	}
+	if (to != word && bucket_swap(place, word, to))
+		count_again(segment, ago, policy);
+}
+
+/*
+ * The server sends on what is not known to be open: a connection that its client pretended to have reset, or
+ * one whose third segment carried the first bytes. That it has data for it tells the latter.
+ */
+static __always_inline void connection_returns(__u64 *place, __u64 word, const struct connection *segment,
+					       const struct sipdam_policy *policy)
+{
+	bool half = connection_state(word) == SIPDAM_CONNECTION_HALF;
+
+	if (segment->flags & (TCP_FIN | TCP_RST)) {
+		bucket_swap(place, word, 0);
+		return;
+	}
+	if (half && !segment->bytes)
+		return;
+	connection_opens(place, word, segment,
+			 open_word(segment, segment->acknowledged,
+				   half ? SIPDAM_CONNECTION_CARRIED : word & SIPDAM_CONNECTION_CARRIED),
+			 policy);
+}
+
+/* Where this connection is in any state, open first; as a place. */
+__noinline int connection_place_any(__u64 hash)
+{
+	struct sipdam_line *line = connection_line(hash);
+	int place = 0;
+
+	if (!line)
+		return 0;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+
+		if (connection_is(word, hash, SIPDAM_CONNECTION_OPEN))
+			return way | PLACE_FOUND;
+		if (connection_is(word, hash, SIPDAM_CONNECTION_RESET) ||
+		    (!place && connection_is(word, hash, SIPDAM_CONNECTION_HALF)))
+			place = way | PLACE_FOUND;
+	}
+	return place;
+}
+
+/* A segment that the server sends. */
+__noinline int connection_sends(const struct connection *segment, const struct sipdam_policy *policy)
+{
+	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	__u64 word;
+	int place;
+
+	if (!line || !segment || !policy)
+		return 0;
+	if (segment->flags & TCP_SYN) {
+		if (segment->flags & TCP_ACK)
+			connection_begins(line, segment, policy);
+		return 0;
+	}
+	place = connection_place_any(segment->hash);
+	word = line_word(line, place);
+	if (!(place & PLACE_FOUND) || !connection_is(word, segment->hash, connection_state(word)))
+		return 0;
+	if (connection_state(word) == SIPDAM_CONNECTION_OPEN)
+		connection_goes_on(&line->word[place & PLACE_WAY], word, segment, policy);
+	else
+		connection_returns(&line->word[place & PLACE_WAY], word, segment, policy);
+	return 0;
+}
+
+#endif

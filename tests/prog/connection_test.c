@@ -1,0 +1,825 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections of TCP: what opens one and what ends it, who counts it and for how long, and that nobody but the
+ * server can say so. Both programs over the same maps, one packet at a time; what is asked is whether one more
+ * SYN passes, and what the tables hold.
+ */
+#include "prog/lab.h"
+
+#include "connections.h"
+#include "egress.h"
+#include "sipdam/hash.h"
+
+#define HOUR (3600 * SECOND)
+
+#define SERVER  DESTINATION
+#define CLIENT  SOURCE
+#define OTHER   "192.0.2.77"
+#define CLIENT6 SOURCE6
+#define SERVER6 DESTINATION6
+
+/* First numbers of both sides. */
+#define ISN    0x89abcdefU
+#define CLIENT_ISN 0xfffffffeU /* turns within the first bytes */
+
+#define A_SYN   PASSES(WITHIN_LIMITS, TCP_SYN, NONE)
+#define REFUSED_SYN DROPS(SOURCE_RATE, TCP_SYN, NONE)
+
+enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLES_OF_CONNECTIONS };
+
+static struct {
+	struct lab *lab;
+	struct egress *egress;
+	struct table table[TABLES_OF_CONNECTIONS];
+} way;
+
+/* ---- life ---- */
+
+static int begin_all(void **state)
+{
+	static const char *const names[] = {"connections", "conn_levels"};
+	static const size_t lines[] = {SIPDAM_CONNECTION_LINES, SIPDAM_LEVEL_LINES};
+	struct problem problem = {""};
+
+	lab_open(state);
+	way.lab = *state;
+	if (egress_open_private(&way.egress, way.lab->filter, false, &problem))
+		fail_msg("%s", problem.text);
+	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++) {
+		way.table[i].bytes = lines[i] * sizeof(struct sipdam_line);
+		way.table[i].memory = mmap(NULL, way.table[i].bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+					   filter_map(way.lab->filter, names[i]), 0);
+		assert_true(way.table[i].memory != MAP_FAILED);
+	}
+	return 0;
+}
+
+static int end_all(void **state)
+{
+	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++)
+		munmap(way.table[i].memory, way.table[i].bytes);
+	egress_free(way.egress);
+	return lab_close(state);
+}
+
+static void forget(void)
+{
+	lab_forget(way.lab);
+	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++)
+		memset(way.table[i].memory, 0, way.table[i].bytes);
+}
+
+static int begin_test(void **state)
+{
+	lab_clean(state);
+	forget();
+	return 0;
+}
+
+#define way_test(function) cmocka_unit_test_setup(function, begin_test)
+
+/* ---- what is kept ---- */
+
+static __u64 events(enum sipdam_connection_event event)
+{
+	__u64 sum[SIPDAM_CONNECTION_EVENTS];
+
+	read_all_summed(filter_map(way.lab->filter, "conn_events"), SIPDAM_CONNECTION_EVENTS, sum, sizeof(*sum));
+	return sum[event];
+}
+
+static int words(int table, bool (*is_wanted)(__u64 word))
+{
+	const struct sipdam_line *line = way.table[table].memory;
+	int count = 0;
+
+	for (size_t i = 0; i < way.table[table].bytes / sizeof(*line); i++)
+		for (int place = 0; place < SIPDAM_WAYS; place++)
+			count += line[i].word[place] && is_wanted(line[i].word[place]);
+	return count;
+}
+
+static int state_of(__u64 word)
+{
+	return word >> SIPDAM_CONNECTION_STATE_SHIFT & 3;
+}
+
+static bool is_open(__u64 word)
+{
+	return state_of(word) == SIPDAM_CONNECTION_OPEN;
+}
+
+static bool is_half(__u64 word)
+{
+	return state_of(word) == SIPDAM_CONNECTION_HALF;
+}
+
+static bool is_any(__u64 word)
+{
+	return word;
+}
+
+static int open_connections(void)
+{
+	return words(TABLE_CONNECTIONS, is_open);
+}
+
+/* ---- segments ---- */
+
+/* One connection: who, from where and to which port. */
+struct line {
+	const char *client;
+	int port, to;
+};
+
+struct segment {
+	__u8 flags;
+	__u32 sequence, acknowledged;
+	int bytes;
+};
+
+static void put32(__u8 *at, __u32 value)
+{
+	put16(at, value >> 16);
+	put16(at + 2, value & 0xffff);
+}
+
+static bool is_six(const struct line *line)
+{
+	return line->client && strchr(line->client, ':');
+}
+
+static void build(const struct line *line, const struct segment *segment, bool from_server)
+{
+	const char *client = line->client ? line->client : CLIENT, *server = is_six(line) ? SERVER6 : SERVER;
+	int port = line->port ? line->port : 40000, to = line->to ? line->to : SIP_PORT;
+	struct recipe recipe = {.family = is_six(line) ? 6 : 4,
+				.source = from_server ? server : client,
+				.destination = from_server ? client : server,
+				.protocol = IPPROTO_TCP,
+				.flags = segment->flags,
+				.payload = "",
+				.fill = segment->bytes};
+	__u8 *tcp;
+
+	frame_build(&way.lab->frame, &recipe);
+	tcp = way.lab->frame.data + way.lab->frame.at[LAYER_TRANSPORT];
+	put16(tcp, from_server ? to : port);
+	put16(tcp + 2, from_server ? port : to);
+	put32(tcp + 4, segment->sequence);
+	put32(tcp + 8, segment->acknowledged);
+}
+
+static void server_sends(const struct line *line, __u8 flags, __u32 sequence, __u32 acknowledged, int bytes)
+{
+	struct segment segment = {flags, sequence, acknowledged, bytes};
+
+	build(line, &segment, true);
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
+	assert_int_equal(egress_trial_run(way.egress, way.lab->frame.data, way.lab->frame.length), 0);
+	assert_int_equal(way.lab->trial->reason, SIPDAM_REASON_EGRESS);
+}
+
+/* Returns the filter's verdict. */
+static struct expect client_sends(const struct line *line, __u8 flags, __u32 sequence, __u32 acknowledged,
+				  int bytes)
+{
+	struct segment segment = {flags, sequence, acknowledged, bytes};
+	const struct sipdam_trial *trial = way.lab->trial;
+
+	build(line, &segment, false);
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
+	assert_int_equal(filter_trial_run(way.lab->filter, way.lab->frame.data, way.lab->frame.length), 0);
+	return (struct expect){trial->dropped ? SIPDAM_VERDICT_DROP : SIPDAM_VERDICT_PASS, trial->reason,
+			       trial->class, trial->method, trial->status};
+}
+
+static void syn(const struct line *line, struct expect expect)
+{
+	struct expect got = client_sends(line, FLAG_SYN, CLIENT_ISN, 0, 0);
+
+	if (got.reason != expect.reason || got.class != expect.class || got.verdict != expect.verdict)
+		fail_msg("SYN from %s:%d: %s, class %s", line->client ? line->client : CLIENT, line->port,
+			 reason_label(got.reason), class_label(got.class));
+}
+
+static void syn_ack(const struct line *line)
+{
+	server_sends(line, FLAG_SYN | FLAG_ACK, ISN, CLIENT_ISN + 1, 0);
+}
+
+static void ack(const struct line *line)
+{
+	client_sends(line, FLAG_ACK, CLIENT_ISN + 1, ISN + 1, 0);
+}
+
+static void opens(const struct line *line)
+{
+	syn(line, (struct expect)A_SYN);
+	syn_ack(line);
+	ack(line);
+}
+
+/* The client sends so many bytes, and the server acknowledges them. */
+static void carries(const struct line *line, int bytes)
+{
+	client_sends(line, FLAG_PSH | FLAG_ACK, CLIENT_ISN + 1, ISN + 1, bytes);
+	server_sends(line, FLAG_ACK, ISN + 1, CLIENT_ISN + 1 + bytes, 0);
+}
+
+/* ---- the cap ---- */
+
+#define TWO "connections: {per_source: 2, trusted: 3}"
+
+/* The third of two is refused; that of three is not, nor anybody else's. */
+static void test_cap(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	opens(&(struct line){.port = 1});
+	opens(&(struct line){.port = 2, .to = TLS_PORT});
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	syn(&(struct line){.client = OTHER, .port = 3}, (struct expect)A_SYN);
+	lab_policy(lab, "connections: {per_source: 3}");
+	syn(&(struct line){.port = 3}, (struct expect)A_SYN);
+	lab_policy(lab, "connections: {per_source: 0}");
+	syn(&(struct line){.port = 3}, (struct expect)A_SYN);
+	assert_int_equal(open_connections(), 2);
+}
+
+/* What is sent on connections that are open goes on at the cap, and over it. */
+static void test_cap_is_of_syns_alone(void **state)
+{
+	struct lab *lab = *state;
+	struct line line = {.port = 1};
+
+	opens(&line);
+	lab_policy(lab, "connections: {per_source: 1}");
+	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
+	assert_int_equal(client_sends(&line, FLAG_ACK | FLAG_PSH, CLIENT_ISN + 1, ISN + 1, 100).verdict,
+			 SIPDAM_VERDICT_PASS);
+	assert_int_equal(client_sends(&line, FLAG_ACK, CLIENT_ISN + 101, ISN + 1, 0).verdict,
+			 SIPDAM_VERDICT_PASS);
+}
+
+static void test_cap_of_tiers(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	for (int port = 1; port <= 2; port++)
+		opens(&(struct line){.port = port});
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	lab_policy(lab, TWO "\nallow: [" CLIENT "]");
+	syn(&(struct line){.port = 3}, (struct expect)PASSES(ALLOWED, TCP_SYN, NONE));
+	lab_policy(lab, TWO);
+	assert_int_equal(lab_know(lab, CLIENT, false, 0, HOUR), 0);
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
+	syn(&(struct line){.port = 3}, (struct expect)PASSES(TRUSTED, TCP_SYN, NONE));
+	syn_ack(&(struct line){.port = 3});
+	ack(&(struct line){.port = 3});
+	syn(&(struct line){.port = 4}, (struct expect)REFUSED_SYN);
+	lab_policy(lab, "connections: {per_source: 2, trusted: 0}");
+	syn(&(struct line){.port = 4}, (struct expect)PASSES(TRUSTED, TCP_SYN, NONE));
+}
+
+/* A refused SYN takes no token: the burst is what it was. */
+static void test_refused_syn_is_free(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "connections: {per_source: 1}\nlimits: {unknown: {tcp_syn: {rate: 1, burst: 2}}}");
+	opens(&(struct line){.port = 1});
+	for (int port = 2; port < 9; port++)
+		syn(&(struct line){.port = port}, (struct expect)REFUSED_SYN);
+	server_sends(&(struct line){.port = 1}, FLAG_RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
+	syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN); /* the bucket's */
+}
+
+static void test_monitor(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "mode: monitor\ndeny: [" CLIENT "]\nconnections: {per_source: 1}");
+	client_sends(&(struct line){.port = 1}, FLAG_SYN, CLIENT_ISN, 0, 0);
+	syn_ack(&(struct line){.port = 1});
+	ack(&(struct line){.port = 1}); /* passes all the same, and so it is open */
+	assert_int_equal(open_connections(), 1);
+	lab_policy(lab, "mode: monitor\nconnections: {per_source: 1}");
+	syn(&(struct line){.port = 2}, (struct expect)PASSES(SOURCE_RATE, TCP_SYN, NONE));
+}
+
+static void test_source_of_ipv6_is_its_prefix(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	opens(&(struct line){.client = "2001:db8:1::1", .port = 1});
+	opens(&(struct line){.client = "2001:db8:1::2", .port = 1});
+	syn(&(struct line){.client = "2001:db8:1::3", .port = 1}, (struct expect)REFUSED_SYN);
+	syn(&(struct line){.client = "2001:db8:1:1::3", .port = 1}, (struct expect)A_SYN);
+}
+
+/* ---- what opens ---- */
+
+static void test_what_opens(void **state)
+{
+	static const struct {
+		const char *name;
+		struct segment third;
+		int after; /* seconds after the SYN was answered */
+		int open;
+	} rows[] = {
+		{"the number", {FLAG_ACK, CLIENT_ISN + 1, ISN + 1}, 0, 1},
+		{"the number before", {FLAG_ACK, CLIENT_ISN + 1, ISN}, 0, 0},
+		{"the number behind", {FLAG_ACK, CLIENT_ISN + 1, ISN + 2}, 0, 0},
+		{"another by its bit 23", {FLAG_ACK, CLIENT_ISN + 1, (ISN + 1) ^ 1U << 23}, 0, 0},
+		{"with bytes", {FLAG_ACK, CLIENT_ISN + 1, ISN + 1, 10}, 0, 0},
+		{"a FIN", {FLAG_ACK | FLAG_FIN, CLIENT_ISN + 1, ISN + 1}, 0, 0},
+		{"a RST", {FLAG_ACK | FLAG_RST, CLIENT_ISN + 1, ISN + 1}, 0, 0},
+		{"a SYN", {FLAG_ACK | FLAG_SYN, CLIENT_ISN + 1, ISN + 1}, 0, 0},
+		{"in time", {FLAG_ACK, CLIENT_ISN + 1, ISN + 1}, 128, 1},
+		{"too late", {FLAG_ACK, CLIENT_ISN + 1, ISN + 1}, 129, 0},
+	};
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct segment *third = &rows[i].third;
+		__u64 before = events(SIPDAM_CONNECTION_OPENED);
+
+		forget();
+		lab->now = LAB_START;
+		syn_ack(&line);
+		lab->now += rows[i].after * SECOND;
+		client_sends(&line, third->flags, third->sequence, third->acknowledged, third->bytes);
+		if (open_connections() != rows[i].open ||
+		    events(SIPDAM_CONNECTION_OPENED) - before != (__u64)rows[i].open ||
+		    words(TABLE_LEVELS, is_any) != rows[i].open)
+			fail_msg("%s: %d open, %d sources", rows[i].name, open_connections(),
+				 words(TABLE_LEVELS, is_any));
+	}
+}
+
+/* No answer of the server's, nothing learned: it takes another way. */
+static void test_one_way(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "connections: {per_source: 1}");
+	for (int port = 1; port < 5; port++) {
+		syn(&(struct line){.port = port}, (struct expect)A_SYN);
+		ack(&(struct line){.port = port});
+	}
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 0);
+	server_sends(&(struct line){.port = 1}, FLAG_SYN, ISN, 0, 0); /* of its own accord, from its port */
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 0);
+	syn_ack(&(struct line){.port = 1, .to = 5070}); /* not a port of ours */
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 0);
+	syn_ack(&(struct line){.port = 1});
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 1);
+}
+
+/* Who is dropped opens nothing. */
+static void test_dropped_segments_open_nothing(void **state)
+{
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	syn_ack(&line);
+	assert_int_equal(lab_ban(lab, CLIENT, HOUR), 0);
+	ack(&line);
+	assert_int_equal(open_connections(), 0);
+	lab_pardon(lab);
+	ack(&line);
+	assert_int_equal(open_connections(), 1);
+}
+
+/* The third segment was lost, or had the first bytes: that the server has an answer to them opens it. */
+static void test_opened_by_the_servers_data(void **state)
+{
+	const struct line line = {.port = 1};
+
+	(void)state;
+	syn_ack(&line);
+	client_sends(&line, FLAG_ACK | FLAG_PSH, CLIENT_ISN + 1, ISN + 1, 300);
+	server_sends(&line, FLAG_ACK, ISN + 1, CLIENT_ISN + 301, 0); /* as it acknowledges what is no connection */
+	assert_int_equal(open_connections(), 0);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 301, 100);
+	assert_int_equal(open_connections(), 1);
+	assert_int_equal(words(TABLE_LEVELS, is_any), 1);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 101, CLIENT_ISN + 301, 100);
+	assert_int_equal(open_connections(), 1);
+}
+
+/* ---- what ends ---- */
+
+enum side { CLIENT_SIDE, SERVER_SIDE };
+
+struct ending {
+	const char *name;
+	int carried; /* bytes before */
+	struct {
+		enum side side;
+		struct segment segment;
+	} sent[3];
+	int open, silent; /* afterwards */
+};
+
+#define FROM_CLIENT(flags, sequence)                                                                         \
+	{                                                                                                    \
+		CLIENT_SIDE, {flags, CLIENT_ISN + 1 + (sequence), ISN + 1, 0}                                \
+	}
+#define FROM_SERVER(flags, acknowledged)                                                                     \
+	{                                                                                                    \
+		SERVER_SIDE, {flags, ISN + 1, CLIENT_ISN + 1 + (acknowledged), 0}                            \
+	}
+#define FIN (FLAG_FIN | FLAG_ACK)
+#define RST (FLAG_RST)
+
+static void check_ending(struct lab *lab, const struct ending *row)
+{
+	const struct line line = {.port = 1};
+	__u64 silent = events(SIPDAM_CONNECTION_SILENT);
+
+	forget();
+	lab_policy(lab, "connections: {per_source: 1}");
+	opens(&line);
+	if (row->carried)
+		carries(&line, row->carried);
+	for (size_t i = 0; i < COUNT(row->sent) && row->sent[i].segment.flags; i++) {
+		const struct segment *sent = &row->sent[i].segment;
+
+		if (row->sent[i].side == SERVER_SIDE)
+			server_sends(&line, sent->flags, sent->sequence, sent->acknowledged, sent->bytes);
+		else
+			client_sends(&line, sent->flags, sent->sequence, sent->acknowledged, sent->bytes);
+	}
+	silent = events(SIPDAM_CONNECTION_SILENT) - silent;
+	if (open_connections() != row->open || silent != (__u64)row->silent)
+		fail_msg("%s: %d open, %llu silent", row->name, open_connections(), silent);
+	if (client_sends(&(struct line){.port = 2}, FLAG_SYN, 1, 0, 0).reason !=
+	    (row->open ? SIPDAM_REASON_SOURCE_RATE : SIPDAM_REASON_WITHIN_LIMITS))
+		fail_msg("%s: a SYN", row->name);
+}
+
+static void test_what_ends(void **state)
+{
+	static const struct ending rows[] = {
+		{"nothing", 0, {}, 1, 0},
+		{"the server's FIN", 100, {FROM_SERVER(FIN, 100)}, 0, 0},
+		{"the server's FIN, nothing was carried", 0, {FROM_SERVER(FIN, 0)}, 0, 1},
+		{"the server's FIN that acknowledges the first byte", 0, {FROM_SERVER(FIN, 1)}, 0, 0},
+		{"the server's RST", 100, {FROM_SERVER(RST | FLAG_ACK, 100)}, 0, 0},
+		{"the server's RST, nothing was carried", 0, {FROM_SERVER(RST | FLAG_ACK, 0)}, 0, 1},
+		{"the server's RST without a number", 0, {FROM_SERVER(RST, 77)}, 0, 1},
+		{"the client's FIN alone", 100, {FROM_CLIENT(FIN, 100)}, 1, 0},
+		{"the client's FIN, acknowledged", 100, {FROM_CLIENT(FIN, 100), FROM_SERVER(FLAG_ACK, 101)}, 1, 0},
+		{"both FINs",
+		 100,
+		 {FROM_CLIENT(FIN, 100), FROM_SERVER(FLAG_ACK, 101), FROM_SERVER(FIN, 101)},
+		 0,
+		 0},
+		{"both FINs, nothing was carried",
+		 0,
+		 {FROM_CLIENT(FIN, 0), FROM_SERVER(FLAG_ACK, 1), FROM_SERVER(FIN, 1)},
+		 0,
+		 1},
+		{"both FINs in two segments, nothing was carried",
+		 0,
+		 {FROM_CLIENT(FIN, 0), FROM_SERVER(FIN, 1)},
+		 0,
+		 1},
+		{"the client's RST", 100, {FROM_CLIENT(RST, 100)}, 0, 0},
+		{"the client's RST, nothing was carried", 0, {FROM_CLIENT(RST, 0)}, 0, 1},
+		{"the client's RST that acknowledges", 100, {FROM_CLIENT(RST | FLAG_ACK, 100)}, 0, 0},
+		{"a RST with a number before", 100, {FROM_CLIENT(RST, 99)}, 1, 0},
+		{"a RST with a number behind", 100, {FROM_CLIENT(RST, 101)}, 1, 0},
+		{"a RST half the numbers away", 100, {FROM_CLIENT(RST, 100 + 0x80000000U)}, 1, 0},
+		{"a RST 65,536 numbers away", 100, {FROM_CLIENT(RST, 100 + 0x10000)}, 1, 0},
+		{"a RST with the first number", 100, {FROM_CLIENT(RST, 0)}, 1, 0},
+		{"the client's RST behind its FIN", 100, {FROM_CLIENT(FIN, 100), FROM_CLIENT(RST, 101)}, 0, 0},
+		{"a RST that the server did not believe",
+		 100,
+		 {FROM_CLIENT(RST, 100), FROM_SERVER(FLAG_ACK, 101)},
+		 1,
+		 0},
+		{"a RST, and the server's own",
+		 100,
+		 {FROM_CLIENT(RST, 100), FROM_SERVER(RST, 0), FROM_SERVER(FLAG_ACK, 101)},
+		 0,
+		 0},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++)
+		check_ending(lab, &rows[i]);
+}
+
+/* A connection that ends where none is known takes nothing from those of its source. */
+static void test_ends_of_others(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	opens(&(struct line){.port = 1});
+	opens(&(struct line){.port = 2});
+	for (int port = 3; port < 9; port++) {
+		const struct line line = {.port = port};
+
+		server_sends(&line, RST | FLAG_ACK, 0, 1, 0);
+		server_sends(&line, FIN, ISN, 1, 0);
+		client_sends(&line, RST, 1, 1, 0);
+	}
+	syn(&(struct line){.port = 9}, (struct expect)REFUSED_SYN);
+	server_sends(&(struct line){.port = 2}, RST | FLAG_ACK, 0, 1, 0);
+	server_sends(&(struct line){.port = 2}, RST | FLAG_ACK, 0, 1, 0);
+	syn(&(struct line){.port = 9}, (struct expect)A_SYN);
+	assert_int_equal(open_connections(), 1);
+}
+
+/* A connection that is opened anew, from the same port, is one. */
+static void test_opened_anew(void **state)
+{
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	lab_policy(lab, TWO);
+	for (int times = 0; times < 4; times++) {
+		syn(&line, (struct expect)A_SYN);
+		syn_ack(&line);
+		syn_ack(&line);
+		ack(&line);
+		ack(&line);
+	}
+	assert_int_equal(open_connections(), 1);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 0);
+	opens(&(struct line){.port = 2});
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+}
+
+/* ---- time ---- */
+
+/* Spans of forget are counted in whole units from the beginning of time: two of them from the first on. */
+#define SPAN (2 * HOUR >> SIPDAM_CONNECTION_UNIT_SHIFT << SIPDAM_CONNECTION_UNIT_SHIFT)
+
+static void test_forgotten(void **state)
+{
+	static const struct {
+		__u64 opened, asked;
+		bool counts;
+	} rows[] = {
+		{10 * SPAN, 10 * SPAN, true},
+		{10 * SPAN, 12 * SPAN - 1, true},
+		{10 * SPAN, 12 * SPAN, false},
+		{11 * SPAN - 1, 12 * SPAN - 1, true},
+		{11 * SPAN - 1, 12 * SPAN, false},
+		{10 * SPAN, 500 * SPAN, false},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		forget();
+		lab_policy(lab, "connections: {per_source: 1}");
+		lab->now = rows[i].opened;
+		opens(&(struct line){.port = 1});
+		lab->now = rows[i].asked;
+		syn(&(struct line){.port = 2},
+		    rows[i].counts ? (struct expect)REFUSED_SYN : (struct expect)A_SYN);
+	}
+}
+
+/* A connection on which the server sends is never forgotten, counts once, and is given back once. */
+static void test_kept_by_what_the_server_sends(void **state)
+{
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	lab_policy(lab, TWO);
+	lab->now = 10 * SPAN;
+	opens(&line);
+	for (int step = 1; step < 40; step++) {
+		lab->now += SPAN / 3;
+		server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + step, CLIENT_ISN + 1, 1);
+		syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+		lab_policy(lab, "connections: {per_source: 1}");
+		syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
+		lab_policy(lab, TWO);
+	}
+	lab->now += 3 * SPAN;
+	lab_policy(lab, "connections: {per_source: 1}");
+	syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 99, CLIENT_ISN + 1, 1); /* it is there all the same */
+	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
+	server_sends(&line, FIN, ISN + 99, CLIENT_ISN + 1, 1);
+	syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+	assert_int_equal(words(TABLE_LEVELS, is_any), 0);
+}
+
+/* The end of one that is forgotten takes none from those that are not. */
+static void test_end_of_a_forgotten_one(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	lab->now = 10 * SPAN;
+	opens(&(struct line){.port = 1});
+	lab->now = 12 * SPAN;
+	opens(&(struct line){.port = 2});
+	opens(&(struct line){.port = 3});
+	lab->now = 13 * SPAN;
+	server_sends(&(struct line){.port = 1}, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+	syn(&(struct line){.port = 4}, (struct expect)REFUSED_SYN);
+	server_sends(&(struct line){.port = 2}, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+	syn(&(struct line){.port = 4}, (struct expect)A_SYN);
+}
+
+/* ---- counts ---- */
+
+/* What the tool counts is what is open, port by port, and who has carried nothing. */
+static void test_counts_of_ports(void **state)
+{
+	struct lab *lab = *state;
+	struct connections count;
+
+	lab->now = 10 * SPAN;
+	lab_policy(lab, "ports: {tcp: [5060, 6084], wss: [5062]}");
+	opens(&(struct line){.port = 1});
+	opens(&(struct line){.client = OTHER, .port = 1});
+	opens(&(struct line){.port = 2});
+	opens(&(struct line){.port = 3, .to = TLS_PORT});
+	opens(&(struct line){.port = 4, .to = 6084}); /* its ten bits are those of 5060 */
+	syn_ack(&(struct line){.port = 5});
+	carries(&(struct line){.port = 1}, 10);
+	carries(&(struct line){.port = 3, .to = TLS_PORT}, 1);
+	connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force, lab->now,
+			  &count);
+	assert_int_equal(count.ports, 4);
+	assert_int_equal(count.port[0].port, 5060);
+	assert_int_equal(count.port[0].kind, SIPDAM_PORTS_TCP);
+	assert_int_equal(count.port[0].open, 4);
+	assert_int_equal(count.port[0].silent, 3);
+	assert_int_equal(count.port[1].port, 6084);
+	assert_int_equal(count.port[1].open, 0);
+	assert_int_equal(count.port[2].port, TLS_PORT);
+	assert_int_equal(count.port[2].open, 1);
+	assert_int_equal(count.port[2].silent, 0);
+	assert_int_equal(count.port[3].open, 0);
+	assert_int_equal(connections_open(&count), 5);
+	connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force,
+			  12 * SPAN - 1, &count);
+	assert_int_equal(connections_open(&count), 5);
+	connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force, 12 * SPAN,
+			  &count);
+	assert_int_equal(connections_open(&count), 0);
+}
+
+/* ---- full tables ---- */
+
+static __u64 keyed(__u64 high, __u64 low)
+{
+	struct sipdam_secret secret;
+	__u32 zero = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(filter_map(way.lab->filter, "secrets"), &zero, &secret), 0);
+	return sipdam_hash(&secret, high, low);
+}
+
+/* Which line a connection has. */
+static __u32 line_of(const char *client, int port)
+{
+	struct {
+		__u64 high, low;
+	} from = {}, to = {};
+	__u8 mapped[2] = {0xff, 0xff};
+
+	memcpy((char *)&from.low + 2, mapped, 2);
+	memcpy((char *)&to.low + 2, mapped, 2);
+	inet_pton(AF_INET, SERVER, (char *)&from.low + 4);
+	inet_pton(AF_INET, client, (char *)&to.low + 4);
+	return keyed(((__u64)port << 16 | SIP_PORT) ^ keyed(from.high, from.low), to.low) &
+	       (SIPDAM_CONNECTION_LINES - 1);
+}
+
+/* The next port of a client whose connections have this line, or 0. */
+static int port_of_line(const char *client, __u32 line, int after)
+{
+	for (int port = after + 1; port < 65536; port++)
+		if (line_of(client, port) == line)
+			return port;
+	return 0;
+}
+
+/*
+ * Openings never push an open connection out, however many. One more than its line holds is not remembered,
+ * and that is counted.
+ */
+static void test_full_line(void **state)
+{
+	__u32 line = line_of(CLIENT, 1);
+	__u64 refused = events(SIPDAM_CONNECTION_REFUSED);
+	int opened = 0, flood = 0;
+	char client[32];
+
+	(void)state;
+	for (int host = 1; opened < SIPDAM_WAYS; host++) {
+		int port;
+
+		snprintf(client, sizeof(client), "10.0.%d.%d", host / 250, host % 250 + 1);
+		port = port_of_line(client, line, 0);
+		if (!port)
+			continue;
+		opens(&(struct line){.client = client, .port = port});
+		opened++;
+		assert_int_equal(open_connections(), opened);
+		/* As many openings again, of the same line. */
+		for (int forged = 1; flood < 8 * opened; forged++) {
+			snprintf(client, sizeof(client), "10.1.%d.%d", flood, forged % 250 + 1);
+			port = port_of_line(client, line, 0);
+			if (!port)
+				continue;
+			syn_ack(&(struct line){.client = client, .port = port});
+			flood++;
+		}
+		assert_int_equal(open_connections(), opened);
+		assert_int_equal(words(TABLE_CONNECTIONS, is_half), SIPDAM_WAYS - opened);
+	}
+	assert_int_equal(events(SIPDAM_CONNECTION_REFUSED) - refused, 8);
+	assert_int_equal(words(TABLE_LEVELS, is_any), SIPDAM_WAYS);
+}
+
+/* A source whose count gave way to others takes nothing from theirs when its connection ends. */
+static void test_end_of_a_displaced_count(void **state)
+{
+	struct sipdam_line *line = way.table[TABLE_LEVELS].memory, others = {};
+	const struct line one = {.port = 1};
+	size_t at = 0;
+
+	(void)state;
+	opens(&one);
+	while (!line[at].word[0])
+		at++;
+	for (int place = 0; place < SIPDAM_WAYS; place++)
+		others.word[place] = line[at].word[0] ^ (__u64)(place + 1) << 48;
+	line[at] = others;
+	server_sends(&one, RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
+	assert_int_equal(open_connections(), 0);
+	assert_memory_equal(&line[at], &others, sizeof(others));
+	opens(&one); /* and one more of it takes a place, which is counted */
+	assert_int_equal(events(SIPDAM_CONNECTION_DISPLACED), 1);
+	assert_int_equal(words(TABLE_LEVELS, is_any), SIPDAM_WAYS);
+}
+
+/* A flood of SYNs with forged sources: those who have connections keep them, and nobody else has any. */
+static void test_flood_of_openings(void **state)
+{
+	struct lab *lab = *state;
+	char client[32];
+
+	lab_policy(lab, TWO);
+	for (int port = 1; port <= 2; port++)
+		opens(&(struct line){.port = port});
+	for (int forged = 0; forged < 5000; forged++) {
+		snprintf(client, sizeof(client), "10.%d.%d.1", forged >> 4 & 0xff, forged & 0xff);
+		server_sends(&(struct line){.client = client, .port = 1 + (forged >> 16)}, FLAG_SYN | FLAG_ACK,
+			     (__u32)forged * 2654435761U, 1, 0);
+		if (forged % 4 == 0) /* a guess */
+			client_sends(&(struct line){.client = client, .port = 1 + (forged >> 16)}, FLAG_ACK, 1,
+				     0x1234567, 0);
+	}
+	assert_in_range(open_connections(), 2, 3);
+	assert_in_range(words(TABLE_LEVELS, is_any), 1, 2);
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	ledger_read(lab, &lab->expected);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		way_test(test_cap),
+		way_test(test_cap_is_of_syns_alone),
+		way_test(test_cap_of_tiers),
+		way_test(test_refused_syn_is_free),
+		way_test(test_monitor),
+		way_test(test_source_of_ipv6_is_its_prefix),
+		way_test(test_what_opens),
+		way_test(test_one_way),
+		way_test(test_dropped_segments_open_nothing),
+		way_test(test_opened_by_the_servers_data),
+		way_test(test_what_ends),
+		way_test(test_ends_of_others),
+		way_test(test_opened_anew),
+		way_test(test_forgotten),
+		way_test(test_kept_by_what_the_server_sends),
+		way_test(test_end_of_a_forgotten_one),
+		way_test(test_counts_of_ports),
+		way_test(test_full_line),
+		way_test(test_end_of_a_displaced_count),
+		way_test(test_flood_of_openings),
+	};
+
+	return cmocka_run_group_tests(tests, begin_all, end_all);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Open connections of TCP on SIP ports, counted from the table that the programs keep. Nothing is written: a
+ * connection that is forgotten is one that does not count.
+ */
+#ifndef CONNECTIONS_H
+#define CONNECTIONS_H
+
+#include <stddef.h>
+
+#include "sipdam/state.h"
+
+#define CONNECTION_PORTS ((SIPDAM_PORT_KINDS - 1) * SIPDAM_PORTS_PER_KIND)
+
+struct connection_port {
+	__u32 kind; /* enum sipdam_port_kind */
+	__u16 port;
+	__u64 open;
+	__u64 silent; /* of those: they have carried no byte yet */
+};
+
+struct connections {
+	size_t ports;
+	struct connection_port port[CONNECTION_PORTS]; /* protected ones, in the order of the configuration */
+};
+
+/*
+ * now: CLOCK_MONOTONIC nanoseconds. Words hold ten bits of a port: of two protected ports that differ by a
+ * multiple of 1,024 the first has the connections of both.
+ */
+void connections_count(const struct sipdam_line *line, size_t lines, const struct sipdam_policy *policy, __u64 now,
+		       struct connections *count);
+
+/* All ports together. */
+__u64 connections_open(const struct connections *count);
+
+#endif
