@@ -92,6 +92,27 @@ static json_t *learning_json(const struct snapshot *snapshot)
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED]);
 }
 
+static const char *const port_kinds[SIPDAM_PORT_KINDS] = {"udp", "tcp", "tls", "ws", "wss"};
+
+static json_t *connections_json(const struct snapshot *snapshot)
+{
+	const struct connections *count = &snapshot->connections;
+	const __u64 *events = snapshot->connection_events;
+	json_t *ports = json_array();
+
+	for (size_t i = 0; i < count->ports; i++)
+		json_array_append_new(ports, json_pack("{s:s, s:i, s:I, s:I}", "transport",
+						       port_kinds[count->port[i].kind], "port",
+						       (int)count->port[i].port, "open",
+						       (json_int_t)count->port[i].open, "silent",
+						       (json_int_t)count->port[i].silent));
+	return json_pack("{s:o, s:I, s:I, s:I, s:I}", "ports", ports, "opened",
+			 (json_int_t)events[SIPDAM_CONNECTION_OPENED], "ended_silent",
+			 (json_int_t)events[SIPDAM_CONNECTION_SILENT], "uncounted",
+			 (json_int_t)events[SIPDAM_CONNECTION_REFUSED], "displaced_sources",
+			 (json_int_t)events[SIPDAM_CONNECTION_DISPLACED]);
+}
+
 static json_t *status_json(const struct snapshot *snapshot)
 {
 	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
@@ -108,7 +129,7 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
@@ -120,7 +141,8 @@ static json_t *status_json(const struct snapshot *snapshot)
 			 snapshot->policy.ban_enabled != 0, "banned", (json_int_t)snapshot->banned, "refused",
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED], "trust", "trusted",
 			 (json_int_t)snapshot->trusted, "peers", (json_int_t)snapshot->peers, "verification",
-			 verification_json(snapshot), "learning", learning_json(snapshot));
+			 verification_json(snapshot), "learning", learning_json(snapshot), "connections",
+			 connections_json(snapshot));
 }
 
 static int print_json(const struct snapshot *snapshot, const struct over_limits *over)
@@ -137,12 +159,10 @@ static int print_json(const struct snapshot *snapshot, const struct over_limits 
 
 static void print_ports(const struct sipdam_policy *policy)
 {
-	static const char *const names[SIPDAM_PORT_KINDS] = {"udp", "tcp", "tls", "ws", "wss"};
-
 	printf("Ports       ");
 	for (int kind = 0; kind < SIPDAM_PORT_KINDS; kind++)
 		for (__u32 i = 0; i < policy->ports[kind].count; i++)
-			printf("%s%s %u", kind || i ? "  " : "", names[kind], policy->ports[kind].port[i]);
+			printf("%s%s %u", kind || i ? "  " : "", port_kinds[kind], policy->ports[kind].port[i]);
 	printf("\n");
 }
 
@@ -214,6 +234,32 @@ static void print_trust(const struct snapshot *snapshot)
 		       (unsigned long long)refused);
 }
 
+/* Ports with connections alone: on most hosts of five kinds two are used. */
+static void print_connections(const struct snapshot *snapshot)
+{
+	const struct connections *count = &snapshot->connections;
+	const __u64 *events = snapshot->connection_events;
+	const char *before = "";
+
+	printf("Connections %llu open", (unsigned long long)connections_open(count));
+	for (size_t i = 0; i < count->ports; i++) {
+		const struct connection_port *port = &count->port[i];
+
+		if (!port->open)
+			continue;
+		printf("%s%s %u: %llu, silent %llu", before[0] ? before : "; ", port_kinds[port->kind], port->port,
+		       (unsigned long long)port->open, (unsigned long long)port->silent);
+		before = ";\n            ";
+	}
+	printf("\n            %llu were opened, %llu ended that never carried a byte\n",
+	       (unsigned long long)events[SIPDAM_CONNECTION_OPENED],
+	       (unsigned long long)events[SIPDAM_CONNECTION_SILENT]);
+	if (events[SIPDAM_CONNECTION_REFUSED] || events[SIPDAM_CONNECTION_DISPLACED])
+		printf("            not counted, since tables were full: %llu connections, %llu sources\n",
+		       (unsigned long long)events[SIPDAM_CONNECTION_REFUSED],
+		       (unsigned long long)events[SIPDAM_CONNECTION_DISPLACED]);
+}
+
 static void print_verification(const struct snapshot *snapshot)
 {
 	const char *before = "Verify      while their pools are exhausted strangers must send twice:\n            ";
@@ -261,6 +307,7 @@ static void print_text(const struct snapshot *snapshot, const struct over_limits
 	print_bans(snapshot);
 	print_trust(snapshot);
 	print_verification(snapshot);
+	print_connections(snapshot);
 	print_tables(snapshot);
 	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])

@@ -497,6 +497,43 @@ static void metrics_tables(const struct snapshot *snapshot, FILE *out)
 		fprintf(out, "sipdam_source_table_fill %.4f\n", snapshot->source_fill);
 }
 
+static void metric_of_ports(const struct snapshot *snapshot, const char *name, bool silent, FILE *out)
+{
+	static const char *const kinds[SIPDAM_PORT_KINDS] = {"udp", "tcp", "tls", "ws", "wss"};
+	const struct connections *count = &snapshot->connections;
+
+	for (size_t i = 0; i < count->ports; i++)
+		fprintf(out, "%s{transport=\"%s\",port=\"%u\"} %" PRIu64 "\n", name, kinds[count->port[i].kind],
+			count->port[i].port, (uint64_t)(silent ? count->port[i].silent : count->port[i].open));
+}
+
+static void metrics_connections(const struct snapshot *snapshot, FILE *out)
+{
+	static const struct {
+		enum sipdam_connection_event event;
+		const char *name, *help;
+	} totals[] = {
+		{SIPDAM_CONNECTION_OPENED, "sipdam_connections_opened_total",
+		 "Connections of TCP that were opened on SIP ports."},
+		{SIPDAM_CONNECTION_SILENT, "sipdam_connections_ended_silent_total",
+		 "Connections that ended, or were forgotten, and never carried a byte."},
+		{SIPDAM_CONNECTION_REFUSED, "sipdam_connections_uncounted_total",
+		 "Connections that are not counted because open ones have all places they may have."},
+		{SIPDAM_CONNECTION_DISPLACED, "sipdam_connection_sources_displaced_total",
+		 "Sources whose open connections are no longer counted because another's took the place."},
+	};
+
+	metric(out, "sipdam_connections_open", "gauge", "Connections of TCP that are open now.");
+	metric_of_ports(snapshot, "sipdam_connections_open", false, out);
+	metric(out, "sipdam_connections_silent", "gauge", "Those of them that have carried no byte yet.");
+	metric_of_ports(snapshot, "sipdam_connections_silent", true, out);
+	for (size_t i = 0; i < COUNT(totals); i++) {
+		metric(out, totals[i].name, "counter", totals[i].help);
+		fprintf(out, "%s %" PRIu64 "\n", totals[i].name,
+			(uint64_t)snapshot->connection_events[totals[i].event]);
+	}
+}
+
 static void metrics_policy(const struct snapshot *snapshot, FILE *out)
 {
 	metric(out, "sipdam_monitor_mode", "gauge", "1 if nothing is dropped, only counted as would_drop.");
@@ -551,6 +588,7 @@ void render_metrics(const struct snapshot *snapshot, FILE *out)
 	metrics_interfaces(snapshot, out);
 	metrics_traffic(snapshot, out);
 	metrics_tables(snapshot, out);
+	metrics_connections(snapshot, out);
 	metrics_policy(snapshot, out);
 }
 

@@ -221,6 +221,26 @@ static int read_known(struct snapshot *snapshot, struct problem *problem)
 	return 0;
 }
 
+static int read_connections(struct snapshot *snapshot, struct problem *problem)
+{
+	_cleanup_close_ int table = pins_open("connections", true, problem), events = -1;
+	_cleanup_free_ struct sipdam_line *line = NULL;
+	int error = 0;
+
+	if (table < 0)
+		return table;
+	events = pins_open("conn_events", true, problem);
+	if (events < 0)
+		return events;
+	line = table_copy(table, SIPDAM_CONNECTION_LINES, sizeof(*line));
+	if (!line)
+		return read_failed(problem, "connections", -ENOMEM);
+	connections_count(line, SIPDAM_CONNECTION_LINES, &snapshot->policy, book_now(), &snapshot->connections);
+	for (__u32 event = 0; !error && event < SIPDAM_CONNECTION_EVENTS; event++)
+		error = sum_cpus(events, event, &snapshot->connection_events[event], 1);
+	return error ? read_failed(problem, "conn_events", error) : 0;
+}
+
 #define ONE_WAY_REQUESTS 100
 
 /* Requests that went on, those of monitor mode included. */
@@ -272,6 +292,8 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 		error = read_bans(fresh, problem);
 	if (!error)
 		error = read_known(fresh, problem);
+	if (!error)
+		error = read_connections(fresh, problem);
 	if (!error)
 		*snapshot = *fresh;
 	return error;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "connections.h"
 #include "problem.h"
 #include "sipdam/state.h"
 
@@ -36,6 +37,8 @@ struct snapshot {
 						  * negative: unknown */
 	__u64 banned;                            /* sources banned now */
 	__u64 trusted, peers;                    /* sources known now */
+	struct connections connections;          /* open now, by port */
+	__u64 connection_events[SIPDAM_CONNECTION_EVENTS]; /* by enum sipdam_connection_event */
 	struct sipdam_policy policy;             /* in force */
 	__u64 now;                               /* CLOCK_MONOTONIC nanoseconds of the reading */
 	struct sipdam_meta meta;

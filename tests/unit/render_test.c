@@ -92,6 +92,14 @@ static struct snapshot *make_snapshot(void)
 	snapshot->table_events[SIPDAM_TABLE_FAILURE_DISPLACED] = 20;
 	snapshot->table_events[SIPDAM_TABLE_COPY_DISPLACED] = 21;
 	snapshot->table_events[SIPDAM_TABLE_STREAM_DISPLACED] = 22;
+	snapshot->connections = (struct connections){
+		.ports = 2,
+		.port = {{SIPDAM_PORTS_TCP, 5060, 21, 3}, {SIPDAM_PORTS_WSS, 443, 22, 0}},
+	};
+	snapshot->connection_events[SIPDAM_CONNECTION_OPENED] = 23;
+	snapshot->connection_events[SIPDAM_CONNECTION_SILENT] = 24;
+	snapshot->connection_events[SIPDAM_CONNECTION_REFUSED] = 25;
+	snapshot->connection_events[SIPDAM_CONNECTION_DISPLACED] = 26;
 	snapshot->interface[0].learns = true;
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		snapshot->pool_level[class] = UINT64_MAX;
@@ -482,7 +490,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 24);
+	assert_int_equal(described, 30);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -546,6 +554,14 @@ static void metrics_read_exactly(void **state)
 		"sipdam_table_displaced_total{table=\"copy\"} 21",
 		"sipdam_table_displaced_total{table=\"stream\"} 22",
 		"sipdam_grants_refused_total 19",
+		"sipdam_connections_open{transport=\"tcp\",port=\"5060\"} 21",
+		"sipdam_connections_open{transport=\"wss\",port=\"443\"} 22",
+		"sipdam_connections_silent{transport=\"tcp\",port=\"5060\"} 3",
+		"sipdam_connections_silent{transport=\"wss\",port=\"443\"} 0",
+		"sipdam_connections_opened_total 23",
+		"sipdam_connections_ended_silent_total 24",
+		"sipdam_connections_uncounted_total 25",
+		"sipdam_connection_sources_displaced_total 26",
 		"sipdam_interface_learns{interface=\"eth0\"} 1",
 		"sipdam_interface_learns{interface=\"eth1.100\"} 0",
 		"sipdam_table_contended_total 14",

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# bats file_tags=unmeasured
+# Connections of real TCP: counted as they open and end, capped, and shown; and what is left of them when the
+# filter is replaced.
+
+# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154
+load lib
+
+setup() {
+	machine_up
+	inside ip addr add 192.0.2.1/24 dev e0
+	in_world ip addr add 192.0.2.2/24 dev w0
+	mkfifo told
+	exec 7<>told
+}
+teardown() { machine_down; }
+
+# A client that opens and closes as it is told: open N, say N, close N, reset N
+client() {
+	(exec nsenter --target "$world" --net -- python3 -u -c '
+import socket, struct, sys
+lines = {}
+for order in sys.stdin:
+    what, number = order.split()
+    if what == "open":
+        try:
+            lines[number] = socket.create_connection(("192.0.2.1", 5060), timeout=0.5)
+            print("open")
+        except OSError:
+            print("refused")
+        continue
+    line = lines[number]
+    if what == "say":
+        line.sendall(b"\r\n\r\n")
+    else:
+        if what == "reset":
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+    print("done")
+' <told >answers 3>&-) &
+	children+=($!)
+}
+
+server() {
+	start_inside python3 -u -c '
+import selectors, socket
+listener = socket.create_server(("192.0.2.1", 5060), backlog=64)
+selector = selectors.DefaultSelector()
+selector.register(listener, selectors.EVENT_READ)
+print("listens")
+while True:
+    for key, _ in selector.select():
+        if key.fileobj is listener:
+            selector.register(listener.accept()[0], selectors.EVENT_READ)
+            continue
+        try:
+            data = key.fileobj.recv(4096)
+        except OSError:
+            data = b""
+        if data:
+            key.fileobj.sendall(b"\r\n")
+        else:
+            selector.unregister(key.fileobj)
+            key.fileobj.close()
+' >server.out
+	until grep -q listens server.out; do sleep 0.02; done
+}
+
+# Gives an order and waits for its answer: tell open 1
+tell() {
+	local before tries=250
+	before=$(wc -l <answers)
+	echo "$*" >&7
+	until (($(wc -l <answers) > before)); do
+		((tries-- > 0)) || return 1
+		sleep 0.02
+	done
+	tail -1 answers
+}
+
+# Waits until status says so of port 5060: connections '[open, silent]'
+connections() {
+	local tries=100
+	until [[ $(sipdam status --json | jq -c '.connections.ports[] | select(.port == 5060) | [.open, .silent]') == "$1" ]]; do
+		((tries-- > 0)) || { sipdam status --json | jq -c .connections; return 1; }
+		sleep 0.02
+	done
+}
+
+@test "connections: a cap on those of one source, given back by either side's end" {
+	server
+	sipdam attach e0
+	sipdam set connections.per_source=2
+	client
+	until [[ -e answers ]]; do sleep 0.02; done
+	[ "$(tell open 1)" = open ]
+	[ "$(tell open 2)" = open ]
+	connections '[2,2]'
+	[ "$(tell open 3)" = refused ]
+	(($(stat 0 .reasons.source_rate) > 0))
+	[ "$(tell say 1)" = "done" ]
+	connections '[2,1]'
+	[ "$(tell close 1)" = "done" ]
+	connections '[1,1]'
+	[ "$(tell open 3)" = open ]
+	[ "$(tell open 4)" = refused ]
+	[ "$(tell reset 2)" = "done" ]
+	connections '[1,1]'
+	[ "$(tell open 4)" = open ]
+	[ "$(sipdam status --json | jq -c '.connections | [.opened, .ended_silent, .uncounted, .displaced_sources]')" = '[4,1,0,0]' ]
+	[[ "$(sipdam status)" == *"Connections 2 open; tcp 5060: 2, silent 2"*"4 were opened, 1 ended that never carried a byte"* ]]
+	# Another program takes the filter's place: what is open stays counted.
+	sipdam attach e0
+	connections '[2,2]'
+	[ "$(tell open 5)" = refused ]
+	sipdam set connections.per_source=0
+	[ "$(tell open 5)" = open ]
+	start_inside "$root/build/sipdam" serve --listen 127.0.0.1:9469
+	until inside curl -sf http://127.0.0.1:9469/metrics >metrics; do sleep 0.05; done
+	grep -qx 'sipdam_connections_open{transport="tcp",port="5060"} 3' metrics
+	grep -qx 'sipdam_connections_silent{transport="tls",port="5061"} 0' metrics
+	grep -qx 'sipdam_connections_ended_silent_total 1' metrics
+}
