@@ -7,7 +7,8 @@ _sipdam_options() {
 	attach) echo "--config --confirm --mode --monitor --help --usage" ;;
 	confirm) echo "--late --help --usage" ;;
 	detach) echo "--all --help --usage" ;;
-	status | stats | get | explain | doctor | version | config-check) echo "--json --help --usage" ;;
+	status | stats | get | explain | version | config-check) echo "--json --help --usage" ;;
+	doctor) echo "--json --name --timeout --help --usage" ;;
 	top) echo "--json --number --help --usage" ;;
 	allow | deny | ban | trust) echo "--for --json --help --usage" ;;
 	reload) echo "--config --help --usage" ;;
@@ -70,7 +71,8 @@ _sipdam_option_value() {
 	--confirm) _sipdam_offer "60s 5m" "$2" ;;
 	--for | -f) _sipdam_offer "10m 1h 12h 7d" "$2" ;;
 	--listen) _sipdam_offer "127.0.0.1:9469 0.0.0.0:9469" "$2" ;;
-	--local | -l) COMPREPLY=() ;;
+	--timeout | -t) _sipdam_offer "1s 5s 20s" "$2" ;;
+	--local | -l | --name) COMPREPLY=() ;;
 	*) return 1 ;;
 	esac
 }
@@ -123,7 +125,8 @@ _sipdam() {
 		return
 	fi
 	case $command in
-	attach | detach | stats | doctor) _sipdam_offer "$(_sipdam_interfaces)" "$current" ;;
+	attach | detach | stats) _sipdam_offer "$(_sipdam_interfaces)" "$current" ;;
+	doctor) [[ $action == tls ]] || _sipdam_offer "tls $(_sipdam_interfaces)" "$current" ;;
 	set) _sipdam_assignment "$tool" "$current" "$previous" "$before" ;;
 	get) _sipdam_offer "$(_sipdam_keys_and_groups "$tool")" "$current" ;;
 	config) _sipdam_offer "check show" "$current" ;;

@@ -16,6 +16,7 @@
 #include "doctor.h"
 #include "doctor_device.h"
 #include "doctor_host.h"
+#include "doctor_tls.h"
 #include "filter.h"
 #include "pins.h"
 #include "settings.h"
@@ -24,10 +25,16 @@
 #define _cleanup_settings_ __attribute__((cleanup(settings_free)))
 
 struct arguments {
-	const char *word[SIPDAM_INTERFACES_MAX]; /* interfaces */
+	const char *word[SIPDAM_INTERFACES_MAX]; /* interfaces, or "tls" and what it is asked of */
 	size_t words;
+	const char *name; /* that a TLS server is asked for */
+	int patience;     /* milliseconds for a step with a TLS server; 0: not given */
 	bool json;
 };
+
+#define PATIENCE_DEFAULT 5000
+#define PATIENCE_LEAST   50
+#define PATIENCE_MOST    60000
 
 /* What is looked at, and how far the filter's own state could be read. */
 struct visit {
@@ -40,6 +47,29 @@ struct visit {
 	char found[IF_NAMESIZE];
 };
 
+static int parse_patience(const char *text, struct argp_state *state)
+{
+	__u64 time = 0;
+
+	if (settings_parse_duration(text, &time) || time / 1000000 < PATIENCE_LEAST ||
+	    time / 1000000 > PATIENCE_MOST)
+		argp_error(state, "--timeout takes a time from 50ms to 1m such as 5s, not \"%s\"", text);
+	return (int)(time / 1000000);
+}
+
+static bool is_tls(const struct arguments *arguments)
+{
+	return arguments->words && !strcmp(arguments->word[0], "tls");
+}
+
+static void check_arguments(const struct arguments *arguments, struct argp_state *state)
+{
+	if (is_tls(arguments) && arguments->words != 2)
+		argp_error(state, "tls: give one ADDRESS[:PORT] of a TLS server");
+	if (!is_tls(arguments) && (arguments->name || arguments->patience))
+		argp_error(state, "--name and --timeout are for `doctor tls`");
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
@@ -47,6 +77,15 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	switch (key) {
 	case 'j':
 		arguments->json = true;
+		return 0;
+	case 'n':
+		arguments->name = argument;
+		return 0;
+	case 't':
+		arguments->patience = parse_patience(argument, state);
+		return 0;
+	case ARGP_KEY_END:
+		check_arguments(arguments, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (arguments->words == SIPDAM_INTERFACES_MAX)
@@ -60,13 +99,15 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{"json", 'j', NULL, 0, "Print one JSON object", 0},
+	{"name", 'n', "NAME", 0, "tls: ask for this host, and look for it in the certificate", 0},
+	{"timeout", 't', "TIME", 0, "tls: wait so long for each step (5s)", 0},
 	{0},
 };
 
 static const struct argp parser = {
 	.options = options,
 	.parser = parse_option,
-	.args_doc = "[IFACE...]",
+	.args_doc = "[IFACE...]\ntls ADDRESS[:PORT]",
 	.doc = "Looks over this host and its network interfaces (those that the filter is on; else the one "
 	       "of the "
 	       "default route) and says of each thing that matters whether it is ok, with the command that "
@@ -75,6 +116,8 @@ static const struct argp parser = {
 	       "Examples:\n"
 	       "  sipdam doctor\n"
 	       "  sipdam doctor eth0\n"
+	       "  sipdam doctor tls sip.example.com\n"
+	       "  sipdam doctor tls [2001:db8::1]:5061 --name sip.example.com\n"
 	       "  sipdam doctor --json | jq '.findings[] | select(.level != \"ok\")'",
 };
 
@@ -184,44 +227,67 @@ static void look(struct visit *visit)
 			   "no default route says which interface is meant: name one, `sipdam doctor eth0`");
 }
 
-static int print(const struct doctor *doctor, bool json)
+static int print_json(json_t *object)
 {
-	json_t *object;
-	int error;
+	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 
-	if (!json) {
-		doctor_print(doctor, stdout);
-		return 0;
-	}
-	object = doctor_json(doctor);
-	error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 	json_decref(object);
 	printf("\n");
 	return error;
 }
 
-int cmd_doctor(int argc, char **argv)
+static int visit_tls(const struct arguments *arguments, struct doctor *doctor, struct problem *problem)
 {
-	_cleanup_free_ struct doctor *doctor = calloc(1, sizeof(*doctor));
+	_cleanup_free_ struct tls_report *report = calloc(1, sizeof(*report));
+	int error = report ? tls_parse_target(arguments->word[1], arguments->name, &report->target, problem)
+			   : -ENOMEM;
+
+	if (!error)
+		error = tls_probe(report, arguments->patience ? arguments->patience : PATIENCE_DEFAULT,
+				  problem);
+	if (error)
+		return error;
+	tls_judge(report, doctor);
+	if (arguments->json)
+		return print_json(tls_json(report, doctor));
+	tls_print(report, doctor, stdout);
+	return 0;
+}
+
+static int visit_host(const struct arguments *arguments, struct doctor *doctor, struct problem *problem)
+{
 	_cleanup_free_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 	_cleanup_settings_ struct settings settings = {};
 	struct visit visit = {.doctor = doctor, .snapshot = snapshot};
-	struct arguments arguments = {};
-	struct problem problem = {0};
 	int error;
 
-	if (command_parse(&parser, argc, argv, &arguments))
-		return EXIT_USAGE;
-	if (!doctor || !snapshot)
-		return command_fail("doctor", -ENOMEM, NULL);
+	if (!snapshot)
+		return -ENOMEM;
 	settings_default(&settings);
 	filter_silence_libraries();
 	read_filter(&visit, &settings);
-	error = choose_interfaces(&visit, &arguments, &problem);
-	if (!error) {
-		look(&visit);
-		error = print(doctor, arguments.json);
-	}
+	error = choose_interfaces(&visit, arguments, problem);
+	if (error)
+		return error;
+	look(&visit);
+	if (arguments->json)
+		return print_json(doctor_json(doctor));
+	doctor_print(doctor, stdout);
+	return 0;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	_cleanup_free_ struct doctor *doctor = calloc(1, sizeof(*doctor));
+	struct arguments arguments = {};
+	struct problem problem = {0};
+	int error = -ENOMEM;
+
+	if (command_parse(&parser, argc, argv, &arguments))
+		return EXIT_USAGE;
+	if (doctor)
+		error = is_tls(&arguments) ? visit_tls(&arguments, doctor, &problem)
+					   : visit_host(&arguments, doctor, &problem);
 	if (error)
 		return command_fail("doctor", error, &problem);
 	return doctor_count(doctor, DOCTOR_FAULT) ? EXIT_FAILED : EXIT_DONE;
