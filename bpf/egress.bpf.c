@@ -20,6 +20,7 @@
 
 #include "answer.h"
 #include "connections.h"
+#include "copies.h"
 #include "failures.h"
 #include "learn.h"
 #include "lists.h"
@@ -206,10 +207,48 @@ static __always_inline void grant(struct work *work, const struct sipdam_policy 
 		work->tier = trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
 
+/* A sum of the text, which is zeros behind its end. A function of its own for the verifier. */
+__noinline __u64 text_sum(const struct answer_text *text, __u32 length)
+{
+	const __u64 key = secret.word[3] | 1;
+	__u64 sum = length;
+
+	if (!text)
+		return 0;
+#pragma nounroll
+	for (__u32 at = 0; at < ANSWER_BYTES && at < length; at += 8) {
+		sum = (sum ^ answer_word(text, at)) * key;
+		sum ^= sum >> 32;
+	}
+	return sum;
+}
+
+/*
+ * Has the server sent this refusal before, and sends it again because no ACK comes (RFC 3261 17.2.1), or no
+ * credentials do? Over UDP, byte by byte the same and by the protocol's timers: who makes the server say the same
+ * to one guess after the other is no better off.
+ */
+static __always_inline bool is_said_before(const struct work *work)
+{
+	const struct timetable timers = TIMETABLE_ANSWER;
+	__u32 units = work->now >> COPY_UNIT_SHIFT;
+	__u64 hash = keyed_hash(text_sum(&work->text, work->answer.length),
+				sender_hash(&work->packet.source, work->port));
+	struct sipdam_line *line = copies_line(hash);
+	int copy;
+
+	if (!line || work->packet.protocol != IPPROTO_UDP)
+		return false;
+	copy = copy_look(line, hash, units, &timers);
+	if (copy == COPY_UNKNOWN && copy_remember(line, hash, units))
+		count_table_event(SIPDAM_TABLE_COPY_DISPLACED);
+	return copy == COPY_FREE;
+}
+
 static __always_inline void strike(struct work *work, const struct sipdam_policy *policy)
 {
 	if (work->tier != SIPDAM_TIER_UNKNOWN || !policy->ban_enabled || !policy->ban_failures ||
-	    !failure_strikes_out(work->hash, work->now, policy->ban_failures))
+	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures))
 		return;
 	work->receiver.lasting = policy->ban_for;
 	work->receiver.most = policy->ban_max;

@@ -590,18 +590,6 @@ static __always_inline bool may_be_copy(const struct run *run)
 	       (is_trial || look_is_left(*look_place(work), work->now));
 }
 
-/* The copies' line of the request, which is given its name if it has none. */
-static __always_inline struct sipdam_line *copies_of(const struct run *run)
-{
-	struct work *work = run->work;
-	__u32 index;
-
-	if (!work->verifying.named)
-		verification_approach(run->frame, &work->packet, &work->verifying, &work->window);
-	index = (__u32)work->verifying.hash & (SIPDAM_COPY_LINES - 1);
-	return bpf_map_lookup_elem(&copies, &index);
-}
-
 static __always_inline bool is_crowded_site(const struct run *run)
 {
 	struct work *work = run->work;
@@ -628,7 +616,9 @@ __noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy,
 	if (is_site(work) && (!may_be_copy(&run) || !is_crowded_site(&run)))
 		return source_pays_one(&run, true);
 	*look_place(work) = look_taken(*look_place(work), work->now);
-	line = copies_of(&run);
+	if (!work->verifying.named)
+		verification_approach(frame, &work->packet, &work->verifying, &work->window);
+	line = copies_line(work->verifying.hash);
 	if (!line)
 		return source_pays_one(&run, true);
 	units = work->now >> COPY_UNIT_SHIFT;

@@ -56,6 +56,14 @@ static __always_inline struct sipdam_line *verified_line(__u64 hash)
 	return bpf_map_lookup_elem(&verified, &index);
 }
 
+/* Of messages that may come again (copies.h). */
+static __always_inline struct sipdam_line *copies_line(__u64 hash)
+{
+	__u32 index = (__u32)hash & (SIPDAM_COPY_LINES - 1);
+
+	return bpf_map_lookup_elem(&copies, &index);
+}
+
 static __always_inline void count_table_event(__u32 event)
 {
 	__u64 *count = bpf_map_lookup_elem(&table_events, &event);

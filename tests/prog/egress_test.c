@@ -15,6 +15,7 @@
 #define TCP    6
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
+#define MILLISECOND (SECOND / 1000)
 #define UNIT   (1ULL << SIPDAM_BAN_UNIT_SHIFT)
 
 #define SERVER DESTINATION
@@ -718,6 +719,82 @@ static void test_office(void **state)
 	}
 }
 
+/* The n-th of many refusals that are all different. */
+static const char *refusal(char text[256], int n)
+{
+	snprintf(text, 256,
+		 "SIP/2.0 407 Proxy Authentication Required\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK%d\r\n"
+		 "CSeq: 7 INVITE\r\nContent-Length: 0\r\n\r\n",
+		 n);
+	return text;
+}
+
+/* A server that repeats its refusal for want of an ACK (RFC 3261 17.2.1) strikes its caller once. */
+static void test_a_refusal_that_is_sent_again(void **state)
+{
+	static const int timers[] = {500, 1000, 2000, 4000, 4000, 4000, 4000, 4000, 4000, 4000};
+	struct lab *lab = *state;
+	char text[256];
+
+	for (size_t i = 0; i <= COUNT(timers); i++) {
+		answers(PHONE, refusal(text, 99));
+		lab->now += (i < COUNT(timers) ? timers[i] : 4000) * MILLISECOND;
+	}
+	for (int n = 0; n < 18; n++)
+		answers(PHONE, refusal(text, n));
+	assert_false(is_banned(PHONE));
+	answers(PHONE, refusal(text, 18));
+	assert_true(is_banned(PHONE));
+
+	/* One time more than the timers send it is another refusal. */
+	forget();
+	for (size_t i = 0; i <= COUNT(timers) + 1; i++) {
+		answers(PHONE, refusal(text, 99));
+		lab->now += (i < COUNT(timers) ? timers[i] : 4000) * MILLISECOND;
+	}
+	for (int n = 0; n < 18; n++)
+		answers(PHONE, refusal(text, n));
+	assert_true(is_banned(PHONE));
+}
+
+/* What is no copy of a refusal that half a second ago went to port 5070. */
+static void test_another_refusal(void **state)
+{
+	static const struct {
+		const char *name;
+		int last, port;
+		__u64 after;
+		bool struck;
+	} rows[] = {
+		{"the same", 0, 5070, 500 * MILLISECOND, false},
+		{"a little late", 0, 5070, 640 * MILLISECOND, false},
+		{"early", 0, 5070, 390 * MILLISECOND, true},
+		{"late", 0, 5070, 660 * MILLISECOND, true},
+		{"as late as a second copy", 0, 5070, SECOND, true},
+		{"to another port", 0, 5071, 500 * MILLISECOND, true},
+		{"another end", 'x', 5070, 500 * MILLISECOND, true},
+	};
+	struct lab *lab = *state;
+	char text[256], long_text[700], other[256];
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct recipe recipe = {.source = SERVER, .destination = PHONE, .payload = long_text};
+
+		forget();
+		snprintf(long_text, sizeof(long_text), "%s%0400d", refusal(text, 99), 0);
+		sends("first", &recipe, 5070, SIPDAM_METHOD_RESPONSE, 407);
+		lab->now += rows[i].after;
+		if (rows[i].last)
+			long_text[strlen(long_text) - 1] = (char)rows[i].last;
+		sends(rows[i].name, &recipe, rows[i].port, SIPDAM_METHOD_RESPONSE, 407);
+		lab->now += 4 * SECOND;
+		for (int n = 0; n < 18; n++)
+			answers(PHONE, refusal(other, n));
+		if (is_banned(PHONE) != rows[i].struck)
+			fail_msg("%s: %d", rows[i].name, is_banned(PHONE));
+	}
+}
+
 /* Banned once more it stays so for longer, and the cause is told. */
 static void test_ban_of_failures(void **state)
 {
@@ -920,6 +997,18 @@ static void test_stream(void **state)
 	is(PHONE, STRANGER);
 	segment(REGISTERED);
 	is(PHONE, TRUSTED);
+}
+
+/* A stream is not sent again message by message: each refusal is one. */
+static void test_refusals_in_a_stream(void **state)
+{
+	struct lab *lab = *state;
+	char text[256];
+
+	open_connection();
+	for (int n = 0; n < 20; n++, lab->now += 500 * MILLISECOND)
+		segment(refusal(text, n / 2));
+	assert_true(is_banned(PHONE));
 }
 
 static void test_several_in_a_segment(void **state)
@@ -1184,6 +1273,8 @@ int main(void)
 		way_test(test_what_is_refused),
 		way_test(test_success_clears),
 		way_test(test_office),
+		way_test(test_a_refusal_that_is_sent_again),
+		way_test(test_another_refusal),
 		way_test(test_ban_of_failures),
 		way_test(test_headers),
 		way_test(test_what_is_not_ours),
@@ -1191,6 +1282,7 @@ int main(void)
 		way_test(test_long_answers),
 		way_test(test_datagrams_that_leave_as_one),
 		way_test(test_stream),
+		way_test(test_refusals_in_a_stream),
 		way_test(test_several_in_a_segment),
 		way_test(test_forged_in_a_stream),
 		way_test(test_lost_stream),
