@@ -40,13 +40,10 @@ static __always_inline struct sipdam_line *network_line(__u64 hash)
 	return bpf_map_lookup_elem(&networks, &index);
 }
 
-/* A sender that has sent again need not do so for its next request: the next step of a digest exchange. */
-#define VERIFIED_FREE (32 * 1000000000ULL)
-
 /* Who sends, by address and port as on the wire. */
 static __always_inline __u64 sender_hash(const struct packet_address *address, __be16 port)
 {
-	return keyed_hash(address->high + port * (secret.word[3] | 1), address->low);
+	return sipdam_sender_hash(&secret, address->high, address->low, port);
 }
 
 static __always_inline struct sipdam_line *verified_line(__u64 hash)

@@ -144,6 +144,21 @@ static __always_inline int stamp_look(struct sipdam_stamps *line, __u64 hash, __
  */
 #define VERIFIED_TAG_SHIFT 32
 
+/* One that has need not do so for its next request, the next step of a digest exchange; and shares half of the
+ * pool with all that have within the last minute. */
+#define VERIFIED_FREE   (32 * 1000000000ULL)
+#define VERIFIED_RECENT (60 * 1000000000ULL)
+
+/* Half a pool's rate and burst, but room for one packet. */
+static __always_inline struct sipdam_limit half_of(const struct sipdam_limit *limit)
+{
+	struct sipdam_limit half = {.interval = limit->interval * 2, .depth = limit->depth};
+
+	if (half.depth && half.depth < half.interval)
+		half.depth = half.interval;
+	return half;
+}
+
 static __always_inline __u64 verified_tag(__u64 hash)
 {
 	return hash >> VERIFIED_TAG_SHIFT << VERIFIED_TAG_SHIFT;

@@ -17,9 +17,6 @@
 #define REQUEST_BYTES   256
 #define REQUEST_WINDOWS (REQUEST_BYTES / WINDOW_BYTES)
 
-/* Those that had done so within the last minute share half of the pool. */
-#define VERIFIED_RECENT (60 * 1000000000ULL)
-
 /* A request as the stamps know it. */
 #define REQUEST_SUMS 4
 struct request {
@@ -215,16 +212,6 @@ static __always_inline void verification_begin(struct sipdam_pool *pool, __u64 n
 {
 	if (*(const volatile __u64 *)&pool->exhausted < now)
 		*(volatile __u64 *)&pool->exhausted = now;
-}
-
-/* Half a pool's rate and burst, but room for one packet. */
-static __always_inline struct sipdam_limit half_of(const struct sipdam_limit *limit)
-{
-	struct sipdam_limit half = {.interval = limit->interval * 2, .depth = limit->depth};
-
-	if (half.depth && half.depth < half.interval)
-		half.depth = half.interval;
-	return half;
 }
 
 /*

@@ -142,11 +142,12 @@ static int read_buckets(struct account *account, struct problem *problem)
 	_cleanup_close_ int sources = pins_open("sources", true, problem);
 	_cleanup_close_ int networks = sources < 0 ? -1 : pins_open("networks", true, problem);
 	_cleanup_close_ int pools = networks < 0 ? -1 : pins_open("pools", true, problem);
-	struct explain_maps maps = {sources, networks, pools, secrets};
+	_cleanup_close_ int verified = pools < 0 ? -1 : pins_open("verified", true, problem);
+	struct explain_maps maps = {sources, networks, pools, secrets, verified};
 	int error;
 
-	if (pools < 0)
-		return sources < 0 ? sources : networks < 0 ? networks : pools;
+	if (verified < 0)
+		return sources < 0 ? sources : networks < 0 ? networks : pools < 0 ? pools : verified;
 	if (secrets < 0 && secrets != -EACCES && secrets != -EPERM) {
 		if (problem)
 			*problem = unread;
@@ -347,9 +348,9 @@ static json_t *known_json(const struct account *account)
 			 known_cause_name(entry->record.cause), "devices", (int)entry->record.devices);
 }
 
-static json_t *verdict_json(const struct account *account, int class)
+static json_t *verdict_json(const struct account *account, int class, bool sent_twice)
 {
-	int reason = explain_reason(&account->explanation, class);
+	int reason = explain_reason(&account->explanation, class, sent_twice);
 	int verdict = explain_verdict(&account->explanation, reason);
 	json_t *object;
 
@@ -362,6 +363,32 @@ static json_t *verdict_json(const struct account *account, int class)
 	return object;
 }
 
+/* Do strangers' limits concern the source, and has a port of it sent twice lately? */
+static bool has_senders(const struct account *account)
+{
+	enum explain_tier tier = account->explanation.tier;
+
+	return account->explanation.senders && (tier == EXPLAIN_UNKNOWN || tier == EXPLAIN_PEER);
+}
+
+static json_t *senders_json(const struct account *account)
+{
+	const struct explanation *explanation = &account->explanation;
+	json_t *ports = json_array();
+
+	if (!has_senders(account)) {
+		json_decref(ports);
+		return json_null();
+	}
+	for (__u32 i = 0; i < explanation->senders && i < EXPLAIN_SENDERS_MAX; i++)
+		json_array_append_new(ports, json_pack("{s:i, s:f}", "port", (int)explanation->sender[i].port,
+						       "expires_in", (double)explanation->sender[i].left / SECOND));
+	return json_pack("{s:I, s:o, s:{s:o, s:o}, s:o}", "count", (json_int_t)explanation->senders, "ports", ports,
+			 "verdict", "INVITE", verdict_json(account, SIPDAM_CLASS_INVITE, true), "REGISTER",
+			 verdict_json(account, SIPDAM_CLASS_REGISTER, true), "pools",
+			 buckets_json(explanation->half));
+}
+
 static json_t *account_json(const struct account *account)
 {
 	const struct explanation *explanation = &account->explanation;
@@ -369,11 +396,12 @@ static json_t *account_json(const struct account *account)
 
 	address_format(account->question.address.address, address);
 	address_format_prefix(&explanation->source, source);
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
 			 "address", address, "source", source, "tier", explain_tier_name(explanation->tier),
 			 "reason", tier_reason(account), "verdict", "INVITE",
-			 verdict_json(account, SIPDAM_CLASS_INVITE), "REGISTER",
-			 verdict_json(account, SIPDAM_CLASS_REGISTER), "buckets",
+			 verdict_json(account, SIPDAM_CLASS_INVITE, false), "REGISTER",
+			 verdict_json(account, SIPDAM_CLASS_REGISTER, false), "verified",
+			 senders_json(account), "buckets",
 			 buckets_json(explanation->bucket), "network", network_json(account), "pools",
 			 buckets_json(explanation->pool), "lists", lists_json(account), "ban",
 			 ban_json(account), "known", known_json(account), "mode", account->policy.monitor ? "monitor" : "enforce",
@@ -406,7 +434,7 @@ static void print_empty(const char *whose, const struct explain_bucket *bucket)
 		       text_next(bucket, next));
 }
 
-static void print_why(const struct account *account, int class, int reason)
+static void print_why(const struct account *account, int class, int reason, bool sent_twice)
 {
 	const struct explanation *explanation = &account->explanation;
 
@@ -417,13 +445,15 @@ static void print_why(const struct account *account, int class, int reason)
 	else if (reason == SIPDAM_REASON_UNVERIFIED)
 		printf("  the pool of all unknown sources is exhausted: the first copy over UDP is dropped, and\n"
 		       "  the one that is sent again half a second later goes on to the pool\n");
+	else if (reason == SIPDAM_REASON_POOL_RATE && sent_twice && explanation->half[class].next)
+		print_empty("the half of the pool for those that have sent twice", &explanation->half[class]);
 	else if (reason == SIPDAM_REASON_POOL_RATE)
 		print_empty("the pool of all unknown sources", &explanation->pool[class]);
 }
 
-static void print_verdict(const struct account *account, const char *what, int class)
+static void print_verdict(const struct account *account, const char *what, int class, bool sent_twice)
 {
-	int reason = explain_reason(&account->explanation, class);
+	int reason = explain_reason(&account->explanation, class, sent_twice);
 	int verdict = explain_verdict(&account->explanation, reason);
 
 	printf("%s from there ", what);
@@ -437,7 +467,24 @@ static void print_verdict(const struct account *account, const char *what, int c
 	else
 		printf("would %s now: ", verdict == SIPDAM_VERDICT_DROP ? "be dropped" : "pass");
 	printf("%s\n", render_reason(reason));
-	print_why(account, class, reason);
+	print_why(account, class, reason, sent_twice);
+}
+
+/* Where it makes a difference: to which of its ports, and what the verdicts are then. */
+static void print_senders(const struct account *account)
+{
+	const struct explanation *explanation = &account->explanation;
+
+	if (!has_senders(account))
+		return;
+	printf("\nFrom port");
+	for (__u32 i = 0; i < explanation->senders && i < EXPLAIN_SENDERS_MAX; i++)
+		printf("%s %u", i ? "," : "", explanation->sender[i].port);
+	if (explanation->senders > EXPLAIN_SENDERS_MAX)
+		printf(" and %u more", explanation->senders - EXPLAIN_SENDERS_MAX);
+	printf(", that sent a request twice within 32 s:\n");
+	print_verdict(account, "An INVITE", SIPDAM_CLASS_INVITE, true);
+	print_verdict(account, "A REGISTER", SIPDAM_CLASS_REGISTER, true);
 }
 
 static void print_matches(const struct account *account)
@@ -579,8 +626,9 @@ static void print_buckets(const struct account *account)
 
 static int print_text(const struct account *account)
 {
-	print_verdict(account, "An INVITE", SIPDAM_CLASS_INVITE);
-	print_verdict(account, "A REGISTER", SIPDAM_CLASS_REGISTER);
+	print_verdict(account, "An INVITE", SIPDAM_CLASS_INVITE, false);
+	print_verdict(account, "A REGISTER", SIPDAM_CLASS_REGISTER, false);
+	print_senders(account);
 	print_facts(account);
 	print_buckets(account);
 	if (!account->may_read)

@@ -3,11 +3,14 @@
 #include "explain.h"
 
 #include <bpf/bpf.h>
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "address.h"
+#include "cleanup.h"
 #include "sipdam/hash.h"
+#include "table.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* those for clang that unroll loops */
@@ -168,6 +171,19 @@ static int read_network(const struct explain_question *question, int map, const 
 	return error;
 }
 
+/* Half a pool as those share it who have sent twice lately; in packets rounded down, one at least. */
+static struct sipdam_limit half_of_pool(const struct sipdam_limit *pool)
+{
+	struct sipdam_limit half = *pool, times = half_of(pool);
+
+	half.interval = times.interval;
+	half.depth = times.depth;
+	half.rate /= 2;
+	if (!half.unlimited && half.burst > 1)
+		half.burst /= 2;
+	return half;
+}
+
 static int read_pools(const struct explain_question *question, int map, struct explanation *explanation)
 {
 	const struct sipdam_policy *policy = question->policy;
@@ -175,6 +191,7 @@ static int read_pools(const struct explain_question *question, int map, struct e
 
 	explanation->verify = policy->verify_enabled;
 	for (__u32 class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
+		struct sipdam_limit half;
 		struct sipdam_pool pool;
 
 		if (bpf_map_lookup_elem(map, &class, &pool))
@@ -183,6 +200,36 @@ static int read_pools(const struct explain_question *question, int map, struct e
 						!policy->pool[class].unlimited;
 		explanation->pool[class] = bucket_of(&question->policy->pool[class],
 						     pool.tat > tick ? pool.tat - tick : 0, question->now);
+		half = half_of_pool(&policy->pool[class]);
+		explanation->half[class] =
+			bucket_of(&half, pool.half_tat > tick ? pool.half_tat - tick : 0, question->now);
+	}
+	return 0;
+}
+
+static void add_sender(struct explanation *explanation, __u16 port, __u64 left)
+{
+	if (explanation->senders < EXPLAIN_SENDERS_MAX)
+		explanation->sender[explanation->senders] = (struct explain_sender){port, left};
+	explanation->senders++;
+}
+
+/* Which ports of the address have sent twice: the table knows them by hashes, so all are tried. */
+static int read_senders(const struct explain_question *question, int map, const struct sipdam_secret *secret,
+			struct explanation *explanation)
+{
+	_cleanup_free_ struct sipdam_line *lines = table_copy(map, SIPDAM_VERIFIED_LINES, sizeof(*lines));
+	__u64 words[2];
+
+	if (!lines)
+		return -errno;
+	memcpy(words, question->address.address, sizeof(words));
+	for (__u32 port = 0; port <= 0xffff; port++) {
+		__u64 hash = sipdam_sender_hash(secret, words[0], words[1], htobe16((__u16)port));
+		__u64 age = verified_age(&lines[hash & (SIPDAM_VERIFIED_LINES - 1)], hash, question->now);
+
+		if (age <= VERIFIED_FREE)
+			add_sender(explanation, (__u16)port, VERIFIED_FREE - age);
 	}
 	return 0;
 }
@@ -205,10 +252,12 @@ static enum explain_tier tier_of(const struct explain_question *question)
 static void know_nothing(const struct explain_question *question, struct explanation *explanation)
 {
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
-		struct sipdam_limit limit = limit_of(question, class);
+		struct sipdam_limit limit = limit_of(question, class), half;
 
 		explanation->bucket[class] = unknown_bucket(&limit);
 		explanation->pool[class] = unknown_bucket(&question->policy->pool[class]);
+		half = half_of_pool(&question->policy->pool[class]);
+		explanation->half[class] = unknown_bucket(&half);
 	}
 	explanation->network_bucket = unknown_bucket(&question->policy->network);
 }
@@ -228,6 +277,8 @@ static int read_tables(const struct explain_question *question, const struct exp
 		error = read_source(question, maps->sources, &secret, explanation);
 	if (!error && maps->networks >= 0)
 		error = read_network(question, maps->networks, &secret, explanation);
+	if (!error && maps->verified >= 0)
+		error = read_senders(question, maps->verified, &secret, explanation);
 	return error;
 }
 
@@ -262,7 +313,20 @@ static int ask(const struct explain_bucket *bucket, int refused)
 	return bucket->next ? refused : 0;
 }
 
-int explain_reason(const struct explanation *explanation, int class)
+/* What all strangers share says of one that its source and network let by. */
+static int ask_pools(const struct explanation *explanation, int class, bool sent_twice)
+{
+	bool again = is_request_class((__u32)class) && explanation->verify && !sent_twice;
+	int refused = 0;
+
+	if (sent_twice && explanation->verifying[class])
+		refused = ask(&explanation->half[class], SIPDAM_REASON_POOL_RATE);
+	if (!refused)
+		refused = ask(&explanation->pool[class], again ? SIPDAM_REASON_UNVERIFIED : SIPDAM_REASON_POOL_RATE);
+	return refused;
+}
+
+int explain_reason(const struct explanation *explanation, int class, bool sent_twice)
 {
 	int refused;
 
@@ -280,14 +344,13 @@ int explain_reason(const struct explanation *explanation, int class)
 	if (!refused && explanation->tier == EXPLAIN_PEER &&
 	    (class == SIPDAM_CLASS_DIALOG || class == SIPDAM_CLASS_RESPONSE))
 		return SIPDAM_REASON_PEER;
-	if (!refused && is_request_class((__u32)class) && explanation->verifying[class])
+	sent_twice = sent_twice && is_request_class((__u32)class);
+	if (!refused && !sent_twice && is_request_class((__u32)class) && explanation->verifying[class])
 		return SIPDAM_REASON_UNVERIFIED;
 	if (!refused && explain_is_network_class(class))
 		refused = ask(&explanation->network_bucket, SIPDAM_REASON_NETWORK_RATE);
 	if (!refused)
-		refused = ask(&explanation->pool[class],
-			      is_request_class((__u32)class) && explanation->verify ? SIPDAM_REASON_UNVERIFIED
-										    : SIPDAM_REASON_POOL_RATE);
+		refused = ask_pools(explanation, class, sent_twice);
 	if (refused < 0)
 		return SIPDAM_REASON_NONE;
 	return refused ? refused : SIPDAM_REASON_WITHIN_LIMITS;

@@ -25,9 +25,9 @@ struct explain_question {
 	__u32 devices;                /* behind a trusted one */
 };
 
-/* Descriptors of the maps of these names; -1: may not be read, and its buckets are unknown. */
+/* Descriptors of the maps of these names; -1: may not be read, and what it tells is unknown. */
 struct explain_maps {
-	int sources, networks, pools, secrets;
+	int sources, networks, pools, secrets, verified;
 };
 
 enum explain_tier {
@@ -46,14 +46,26 @@ struct explain_bucket {
 	__u64 next;  /* nanoseconds until it admits one if none comes before; 0: now; or EXPLAIN_NEVER */
 };
 
+/* A port of the address that has sent a request twice, and need not for so long, nanoseconds. */
+struct explain_sender {
+	__u16 port;
+	__u64 left;
+};
+
+/* Ports that are told of by number. */
+#define EXPLAIN_SENDERS_MAX 16
+
 struct explanation {
 	enum explain_tier tier;
 	bool spared; /* monitor mode, or a deadline that has passed: nothing is dropped */
 	struct sipdam_prefix source, network;
 	struct explain_bucket bucket[SIPDAM_CLASSES_MAX], pool[SIPDAM_CLASSES_MAX]; /* by enum sipdam_class */
+	struct explain_bucket half[SIPDAM_CLASSES_MAX]; /* of the pool: of those that have sent twice lately */
 	bool verify;                        /* verify.enabled: who finds a pool exhausted must send again */
 	bool verifying[SIPDAM_CLASSES_MAX]; /* so must all strangers now */
 	struct explain_bucket network_bucket;
+	__u32 senders; /* ports that need not send twice now; the first of them in order */
+	struct explain_sender sender[EXPLAIN_SENDERS_MAX];
 };
 
 /* 0 or -errno of reading a map. */
@@ -62,10 +74,10 @@ int explain(const struct explain_question *question, const struct explain_maps *
 
 /*
  * Why the next packet would pass or be dropped: a datagram of this class, whole and plain, to a protected
- * port and address; a request is one that was not sent before, from a port that has not sent one twice lately,
- * and not ACK or CANCEL. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
+ * port and address; a request is one that was not sent before (bpf/copies.h), and not ACK or CANCEL. sent_twice: it
+ * is from one of the senders. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
  */
-int explain_reason(const struct explanation *explanation, int class);
+int explain_reason(const struct explanation *explanation, int class, bool sent_twice);
 
 /* What becomes of it (enum sipdam_verdict). */
 int explain_verdict(const struct explanation *explanation, int reason);

@@ -26,4 +26,11 @@ static inline __attribute__((always_inline)) __u64 sipdam_hash(const volatile st
 	return hash ^ hash >> 32;
 }
 
+/* Who sends: the address as two words, and the port as on the wire. */
+static inline __attribute__((always_inline)) __u64
+sipdam_sender_hash(const volatile struct sipdam_secret *secret, __u64 high, __u64 low, __u16 port)
+{
+	return sipdam_hash(secret, high + port * (secret->word[3] | 1), low);
+}
+
 #endif

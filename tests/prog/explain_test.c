@@ -10,8 +10,14 @@
 #include "explain.h"
 #include "prog/generate.h"
 
+#pragma GCC diagnostic ignored "-Wunknown-pragmas" /* of unrolling */
+#include "../bpf/stamp.h"
+
 #define ROUNDS  40
 #define PACKETS 400
+
+/* Ports from here on are those that send again. */
+#define SENDERS_PORT 60000
 
 static const char *const allow_list[] = {"10.0.0.9", "2001:db8:9::/48"};
 static const char *const deny_list[] = {"10.0.1.8/29", "2001:db8:0:8::/62", "10.0.0.9"};
@@ -96,26 +102,33 @@ static struct explanation explained_by(struct lab *lab, const char *address, con
 	return explanation;
 }
 
-static struct explanation explained(struct lab *lab, const char *address)
+/* senders: also which ports have sent twice, which takes a thousand times as long. */
+static struct explanation explained_with(struct lab *lab, const char *address, bool senders)
 {
 	const struct explain_maps maps = {
 		.sources = filter_map(lab->filter, "sources"),
 		.networks = filter_map(lab->filter, "networks"),
 		.pools = filter_map(lab->filter, "pools"),
 		.secrets = filter_map(lab->filter, "secrets"),
+		.verified = senders ? filter_map(lab->filter, "verified") : -1,
 	};
 
 	return explained_by(lab, address, &maps);
 }
 
-/* Sends what the explanation is of: from a port that was not seen before. */
-static void send_class(struct lab *lab, const char *address, int class)
+static struct explanation explained(struct lab *lab, const char *address)
 {
-	static __u16 port;
+	return explained_with(lab, address, false);
+}
+
+/* Sends a message of a class; number: which of many requests. */
+static void send_request(struct lab *lab, const char *address, int class, __u16 port, int number)
+{
 	struct recipe recipe = {.source = address,
 				.family = strchr(address, ':') ? 6 : 4,
 				.payload = payloads[class],
-				.change = SOURCE_PORT(++port)};
+				.fill = class < SIPDAM_CLASS_RESPONSE ? 60 + number % 1200 : 0,
+				.change = SOURCE_PORT(port)};
 
 	frame_build(&lab->frame, &recipe);
 	*lab->trial = (struct sipdam_trial){.now = lab->now};
@@ -123,18 +136,46 @@ static void send_class(struct lab *lab, const char *address, int class)
 	assert_int_equal(lab->trial->class, class);
 }
 
-/* What it says of the next packet, and the packet. Returns the reason. */
-static int check_next(struct lab *lab, const char *address, int class)
+/* Sends what the explanation is of: from a port that was not seen before. */
+static void send_class(struct lab *lab, const char *address, int class)
 {
-	struct explanation explanation = explained(lab, address);
-	int reason = explain_reason(&explanation, class), verdict = explain_verdict(&explanation, reason);
+	static __u16 port;
 
-	send_class(lab, address, class);
+	if (++port >= SENDERS_PORT)
+		port = 1;
+	send_request(lab, address, class, port, 0);
+}
+
+static bool is_sender(const struct explanation *explanation, __u16 port)
+{
+	for (__u32 i = 0; i < explanation->senders && i < EXPLAIN_SENDERS_MAX; i++)
+		if (explanation->sender[i].port == port)
+			return true;
+	return false;
+}
+
+/* What it says of the next packet of a class and the packet: from a port, or from a new one. Returns the reason. */
+static int check_next_from(struct lab *lab, const char *address, int class, __u16 port)
+{
+	struct explanation explanation = explained_with(lab, address, port);
+	int reason = explain_reason(&explanation, class, port && is_sender(&explanation, port));
+	int verdict = explain_verdict(&explanation, reason);
+	static int number;
+
+	if (port)
+		send_request(lab, address, class, port, ++number);
+	else
+		send_class(lab, address, class);
 	if (lab->trial->reason != reason || lab->trial->dropped != (verdict == SIPDAM_VERDICT_DROP))
 		fail_msg("%s, %s: explained as %s, verdict %d; then %s: %s\npolicy: %s", address,
 			 class_label(class), reason_label(reason), verdict, reason_label(lab->trial->reason),
 			 lab->trial->dropped ? "dropped" : "passed", lab->policy);
 	return reason;
+}
+
+static int check_next(struct lab *lab, const char *address, int class)
+{
+	return check_next_from(lab, address, class, 0);
 }
 
 /* ---- random states ---- */
@@ -189,9 +230,10 @@ static void test_it_says_what_then_happens(void **state)
 							  (__u16)below(&dice, 9000),
 							  (1 + below(&dice, 3)) * SECOND),
 						 0);
-			seen[check_next(lab, address,
-					chance(&dice, 60) ? SIPDAM_CLASS_INVITE + below(&dice, 2)
-							  : 1 + below(&dice, SIPDAM_CLASS_MALFORMED))]++;
+			seen[check_next_from(lab, address,
+					     chance(&dice, 60) ? SIPDAM_CLASS_INVITE + below(&dice, 2)
+							       : 1 + below(&dice, SIPDAM_CLASS_MALFORMED),
+					     (__u16)(chance(&dice, 90) ? 0 : SENDERS_PORT + below(&dice, 3)))]++;
 		}
 	}
 	for (int reason = 0; reason < SIPDAM_REASONS_MAX; reason++)
@@ -225,6 +267,89 @@ static void test_verification(void **state)
 	assert_int_equal(check_next(lab, "10.0.0.5", SIPDAM_CLASS_INVITE), SIPDAM_REASON_WITHIN_LIMITS);
 }
 
+static void check_level(const struct explain_bucket *bucket, __u64 level, __u64 next)
+{
+	assert_true(bucket->known);
+	assert_int_equal(bucket->level, level);
+	assert_int_equal(bucket->next, next);
+}
+
+static void send_twice(struct lab *lab, const char *address, __u16 port, int number)
+{
+	send_request(lab, address, SIPDAM_CLASS_INVITE, port, number);
+	assert_int_equal(lab->trial->reason, SIPDAM_REASON_UNVERIFIED);
+	lab->now += SECOND / 2;
+	send_request(lab, address, SIPDAM_CLASS_INVITE, port, number);
+	assert_int_equal(lab->trial->reason, SIPDAM_REASON_WITHIN_LIMITS);
+}
+
+/* A port that has sent a request twice need not for 32 s, and has half of the pool with the others that have. */
+static void test_senders(void **state)
+{
+	static const struct {
+		const char *address;
+		__u16 port;
+	} rows[] = {{"10.0.0.1", 1}, {"10.0.0.1", 5060}, {"2001:db8::1", 65535}};
+	struct lab *lab = *state;
+	struct explanation explanation;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		lab_forget(lab);
+		lab_policy(lab, "limits: {network: unlimited, pool: {invite: {rate: 1, burst: 4}}}\n"
+				"verify: {hold: 1m}\n");
+		for (int n = 0; n < 4; n++)
+			check_next(lab, "10.0.9.1", SIPDAM_CLASS_INVITE);
+		assert_int_equal(check_next(lab, "10.0.9.1", SIPDAM_CLASS_INVITE), SIPDAM_REASON_UNVERIFIED);
+		lab->now = (lab->now >> STAMP_TIME_SHIFT << STAMP_TIME_SHIFT) + (4ULL << STAMP_TIME_SHIFT) + 5 * SECOND;
+		explanation = explained_with(lab, rows[i].address, true);
+		assert_int_equal(explanation.senders, 0);
+		send_twice(lab, rows[i].address, rows[i].port, 7);
+		lab->now += 3 * SECOND;
+		explanation = explained_with(lab, rows[i].address, true);
+		assert_int_equal(explanation.senders, 1);
+		assert_int_equal(explanation.sender[0].port, rows[i].port);
+		assert_in_range(explanation.sender[0].left, 29 * SECOND - (1 << STAMP_TIME_SHIFT),
+				29 * SECOND + (1 << STAMP_TIME_SHIFT));
+		check_level(&explanation.half[SIPDAM_CLASS_INVITE], 2, 0);
+		explanation = explained_with(lab, "10.0.0.2", true);
+		assert_int_equal(explanation.senders, 0);
+		for (int n = 0; n < 2; n++)
+			assert_int_equal(check_next_from(lab, rows[i].address, SIPDAM_CLASS_INVITE, rows[i].port),
+					 SIPDAM_REASON_WITHIN_LIMITS);
+		explanation = explained_with(lab, rows[i].address, true);
+		check_level(&explanation.half[SIPDAM_CLASS_INVITE], 0, 2 * SECOND);
+		assert_int_equal(check_next_from(lab, rows[i].address, SIPDAM_CLASS_INVITE, rows[i].port),
+				 SIPDAM_REASON_POOL_RATE);
+		assert_int_equal(check_next(lab, rows[i].address, SIPDAM_CLASS_INVITE), SIPDAM_REASON_UNVERIFIED);
+		lab->now += 28 * SECOND;
+		assert_int_equal(check_next_from(lab, rows[i].address, SIPDAM_CLASS_INVITE, rows[i].port),
+				 SIPDAM_REASON_WITHIN_LIMITS);
+		lab->now += 2 * SECOND;
+		assert_int_equal(explained_with(lab, rows[i].address, true).senders, 0);
+		assert_int_equal(check_next_from(lab, rows[i].address, SIPDAM_CLASS_INVITE, rows[i].port),
+				 SIPDAM_REASON_UNVERIFIED);
+	}
+}
+
+/* More ports than are told of by number are counted all. */
+static void test_many_senders(void **state)
+{
+	struct lab *lab = *state;
+	struct explanation explanation;
+
+	lab_policy(lab, "limits: {unknown: {invite: unlimited}, network: unlimited, pool: {invite: {rate: 100, burst: "
+			"20}}}\nverify: {hold: 1m}\n");
+	for (int n = 0; n < 21; n++)
+		check_next(lab, "10.0.9.1", SIPDAM_CLASS_INVITE);
+	lab->now += SECOND;
+	for (int n = 0; n < 18; n++)
+		send_twice(lab, "10.0.0.1", (__u16)(2000 + n), 7);
+	explanation = explained_with(lab, "10.0.0.1", true);
+	assert_int_equal(explanation.senders, 18);
+	for (int n = 0; n < EXPLAIN_SENDERS_MAX; n++)
+		assert_int_equal(explanation.sender[n].port, 2000 + n);
+}
+
 /* Sources beyond counting: words are displaced, tags shared. */
 static void test_in_a_crowded_table(void **state)
 {
@@ -245,13 +370,6 @@ static void test_in_a_crowded_table(void **state)
 }
 
 /* ---- levels and instants ---- */
-
-static void check_level(const struct explain_bucket *bucket, __u64 level, __u64 next)
-{
-	assert_true(bucket->known);
-	assert_int_equal(bucket->level, level);
-	assert_int_equal(bucket->next, next);
-}
 
 static void test_levels(void **state)
 {
@@ -330,25 +448,25 @@ static void test_who_shares_a_bucket(void **state)
 /* Who may not read the tables is told what is certain, and nothing else. */
 static void test_without_the_right(void **state)
 {
-	static const struct explain_maps none = {-1, -1, -1, -1};
+	static const struct explain_maps none = {-1, -1, -1, -1, -1};
 	struct explain_maps pools = none;
 	struct lab *lab = *state;
 	struct explanation explanation;
 
 	pools.pools = filter_map(lab->filter, "pools");
 	explanation = explained_by(lab, SOURCE, &pools);
-	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE), SIPDAM_REASON_NONE);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE, false), SIPDAM_REASON_NONE);
 	assert_false(explanation.bucket[SIPDAM_CLASS_INVITE].known);
 	assert_true(explanation.pool[SIPDAM_CLASS_INVITE].known);
 	lab_policy(lab, "limits: {unknown: {invite: {rate: 0}, register: unlimited}, network: unlimited}");
 	explanation = explained_by(lab, SOURCE, &pools);
-	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE), SIPDAM_REASON_SOURCE_RATE);
-	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_INVITE, false), SIPDAM_REASON_SOURCE_RATE);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER, false), SIPDAM_REASON_WITHIN_LIMITS);
 	explanation = explained_by(lab, SOURCE, &none);
-	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_NONE);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER, false), SIPDAM_REASON_NONE);
 	assert_int_equal(lab_ban(lab, SOURCE, SECOND), 0);
 	explanation = explained_by(lab, SOURCE, &none);
-	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER), SIPDAM_REASON_BANNED);
+	assert_int_equal(explain_reason(&explanation, SIPDAM_CLASS_REGISTER, false), SIPDAM_REASON_BANNED);
 }
 
 int main(void)
@@ -356,6 +474,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		lab_test(test_it_says_what_then_happens),
 		lab_test(test_verification),
+		lab_test(test_senders),
+		lab_test(test_many_senders),
 		lab_test(test_in_a_crowded_table),
 		lab_test(test_levels),
 		lab_test(test_the_next_one),
