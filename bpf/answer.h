@@ -17,6 +17,12 @@
 #define ANSWER_PIECE_BYTES 64
 #define ANSWER_STEPS_MAX   96
 
+/* Where the text is to be read on, if there is more of it: no line's beginning that matters is longer. */
+#define ANSWER_MARGIN 256
+
+/* Bytes that a step goes through at most while no line says anything. */
+#define ANSWER_SKIP_BYTES 512
+
 /* Blanks or digits in a row: a CSeq has at most ten digits (RFC 3261 8.1.1.5), a Content-Length fewer. */
 #define ANSWER_RUN_MAX 16
 
@@ -242,54 +248,63 @@ static __always_inline void answer_contact_parameter(const struct answer_text *t
 		answer->contact_expires = seconds;
 }
 
+/* Not 0 where the word has this byte. The lowest bit tells of the first one; those above it may err. */
+static __always_inline __u64 answer_bytes(__u64 word, __u8 byte)
+{
+	__u64 other = word ^ byte * ANSWER_ONES;
+
+	return (other - ANSWER_ONES) & ~other & (0x80 * ANSWER_ONES);
+}
+
+static __always_inline __u64 answer_feeds(__u64 word)
+{
+	return answer_bytes(word, '\n');
+}
+
 /* Semicolons in one word at a position, up to `end` bytes of it. */
 static __always_inline void answer_parameters(const struct answer_text *text, struct answer *answer, __u32 at,
 					      __u32 end)
 {
-	__u64 marks = bytes_equal(answer_word(text, at), ';');
+	__u64 word = answer_word(text, at), marks;
 
+	if (!answer_bytes(word, ';'))
+		return;
+	marks = bytes_equal(word, ';');
 #pragma nounroll
 	for (__u32 byte = 0; byte < 8 && byte < end; byte++, marks >>= 8)
 		if (marks & 0x80)
 			answer_contact_parameter(text, answer, at + byte);
 }
 
-/* Not 0 where the word has a line feed. The lowest bit tells of the first one; those above it may err. */
-static __always_inline __u64 answer_feeds(__u64 word)
-{
-	__u64 other = word ^ '\n' * ANSWER_ONES;
-
-	return (other - ANSWER_ONES) & ~other & (0x80 * ANSWER_ONES);
-}
-
 /*
- * To the next line, or 64 bytes on: most of a message are lines that say nothing here, and this loop is most
- * of what reading one costs. Sixteen bytes at a time; what is behind the text's end is zeros.
+ * To the next line that may say something, as far as one step goes: most of a message are lines that say nothing
+ * here, and this loop is most of what reading one costs. Sixteen bytes at a time; what is behind the text's end
+ * is zeros. The position is read back from the answer each time, where the kernel's verifier does not know it.
  */
-static __always_inline void answer_skip_line(const struct answer_text *text, struct answer *answer)
+static __always_inline void answer_skip_lines(const struct answer_text *text, struct answer *answer)
 {
-	__u32 at = answer->at, end = answer->at + ANSWER_PIECE_BYTES;
-	__u64 feeds = 0, next = 0;
-
-	if (end > answer->length)
-		end = answer->length;
 #pragma nounroll
-	for (int i = 0; i < ANSWER_PIECE_BYTES / 16 && at < end; i++, at += 16) {
-		feeds = answer_feeds(answer_word(text, at));
-		next = answer_feeds(answer_word(text, at + 8));
-		if (feeds | next)
+	for (int i = 0; i < ANSWER_SKIP_BYTES / 16; i++) {
+		__u32 at = answer->at;
+		__u64 feeds = answer_feeds(answer_word(text, at));
+
+		if (at >= answer->length)
+			break;
+		if (!feeds) {
+			at += 8;
+			feeds = answer_feeds(answer_word(text, at));
+		}
+		answer->inside = !feeds;
+		answer->at = at + (feeds ? first_byte(feeds) + 1 : 8);
+		if (answer->at > ANSWER_BYTES - ANSWER_MARGIN ||
+		    (feeds && answer_letter_begins(answer_byte(text, answer->at))))
 			break;
 	}
-	answer->inside = !(feeds | next);
-	if (feeds)
-		at += first_byte(feeds) + 1;
-	else if (next)
-		at += 8 + first_byte(next) + 1;
-	answer->at = at;
 }
 
 /*
- * One step: the next line's beginning, and 64 bytes of the line or as far as it goes. Returns 1 when there is
+ * One step: the next line's beginning, and what follows up to the next line that may say something, or 64 bytes
+ * of a Contact; no further than a step goes. Returns 1 when there is
  * nothing more to read. A function of its own so that the kernel verifies it once.
  */
 __noinline int answer_step(const struct answer_text *text, struct answer *answer)
@@ -302,13 +317,13 @@ __noinline int answer_step(const struct answer_text *text, struct answer *answer
 			return 1;
 	}
 	if (answer->line != ANSWER_LINE_CONTACT) {
-		answer_skip_line(text, answer);
+		answer_skip_lines(text, answer);
 		return 0;
 	}
 	answer->inside = 1;
 #pragma nounroll
 	for (int i = 0; i < ANSWER_PIECE_BYTES / 8 && answer->at < answer->length; i++) {
-		__u64 feeds = bytes_equal(answer_word(text, answer->at), '\n');
+		__u64 feeds = answer_feeds(answer_word(text, answer->at));
 		__u32 end = feeds ? first_byte(feeds) : 8;
 
 		answer_parameters(text, answer, answer->at, end);

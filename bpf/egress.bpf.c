@@ -45,9 +45,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Steps through one message: lines, and pieces of long ones. */
 #define MESSAGE_STEPS_MAX 256
 
-/* Where the text is read on from the packet: no line's beginning that matters is longer. */
-#define TEXT_MARGIN 256
-
 /*
  * All that is known of one packet; in a map, as the filter's is, and for the same reasons. The packet's
  * source is who it is sent to, from hash_receiver() on.
@@ -362,7 +359,7 @@ __noinline int fill_text(frame_t *frame, struct work *work, __u32 at)
 /* Is there more of the message in the packet, and the text near its end? */
 static __always_inline bool text_is_short(const struct work *work)
 {
-	return work->answer.at > ANSWER_BYTES - TEXT_MARGIN && work->answer.at <= ANSWER_BYTES &&
+	return work->answer.at > ANSWER_BYTES - ANSWER_MARGIN && work->answer.at <= ANSWER_BYTES &&
 	       work->answer.length == ANSWER_BYTES && work->at + ANSWER_BYTES < work->packet.payload_length;
 }
 
