@@ -109,12 +109,21 @@ static __always_inline bool is_other(frame_t *frame, const struct sipdam_policy 
 }
 
 /* Reads the headers. True where the packet is from a protected port and address. */
-static __always_inline bool is_ours(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+static __always_inline bool is_read(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	struct packet *packet = &work->packet;
 
 	return packet_read(frame, policy, packet) == SIPDAM_REASON_NONE && packet->family &&
 	       packet->fragment != FRAGMENT_FOLLOWER && !packet->cut;
+}
+
+/* The same, of most answers by a glance. */
+static __always_inline bool is_ours(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	__u64 words[GLANCE_WORDS];
+
+	return packet_glance(frame, policy, &work->packet, words) == GLANCE_OURS ||
+	       is_read(frame, policy, work);
 }
 
 /* As with what arrives, bytes that a capture lacks are no bytes. */
@@ -142,18 +151,21 @@ __noinline int classify(frame_t *frame, struct work *work)
 	struct cursor cursor;
 	const struct packet *packet;
 	__u32 found, length;
+	__u64 words[2];
 
 	if (!work)
 		return 0;
 	packet = &work->packet;
 	length = packet->payload_length;
 	cursor = cursor_open(frame, packet->present, packet->length);
-	cursor_window(&cursor, packet->payload_offset, length, &work->window);
-	if (!work->window.length || is_stun(&work->window, length))
-		return 0;
-	found = sip_glance(work->window.word[0], work->window.word[1]);
-	if (found == SIP_CUT)
+	cursor_glance(&cursor, packet->payload_offset, words);
+	found = length < sizeof(words) ? SIP_CUT : sip_glance(words[0], words[1]);
+	if (found == SIP_CUT) {
+		cursor_window(&cursor, packet->payload_offset, length, &work->window);
+		if (!work->window.length || is_stun(&work->window, length))
+			return 0;
 		found = sip_classify(&work->window, length > WINDOW_BYTES);
+	}
 	if (SIP_METHOD(found)) {
 		work->message.method = SIP_METHOD(found);
 		work->message.status = SIP_STATUS(found);
@@ -615,13 +627,23 @@ static __always_inline void count_sent(__u32 ifindex, const struct work *work, i
 			  work->packet.length);
 }
 
-/* For trials: the headers once more, of a packet that a glance takes for another's. */
+/* For trials: does a glance say anything of the packet that its headers do not? */
 __noinline int glance_errs(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
+	struct packet glanced = {};
+	__u64 words[GLANCE_WORDS];
+	bool ours;
+
 	if (!policy || !work)
 		return 0;
 	begin(frame, work);
-	return is_ours(frame, policy, work);
+	ours = is_read(frame, policy, work);
+	if (is_other(frame, policy))
+		return ours;
+	glanced.present = work->packet.present;
+	glanced.length = work->packet.length;
+	return packet_glance(frame, policy, &glanced, words) == GLANCE_OURS &&
+	       (!ours || !packet_same(&glanced, &work->packet));
 }
 
 SEC("tc")
@@ -642,13 +664,14 @@ int sipdam_egress(struct __sk_buff *frame)
 	work = bpf_map_lookup_elem(&egress_room, &zero);
 	if (!work)
 		return TC_ACT_UNSPEC;
-	if (is_trial && other) {
+	if (is_trial) {
 		bool errs = glance_errs(frame, policy, work);
 
-		if (report)
+		if (report && (other || errs))
 			report_trial(report, errs ? SIPDAM_REASON_NONE : SIPDAM_REASON_EGRESS,
 				     SIPDAM_VERDICT_PASS, &work->packet, &work->message);
-		return TC_ACT_UNSPEC;
+		if (other || errs)
+			return TC_ACT_UNSPEC;
 	}
 	begin(frame, work);
 	other = !is_ours(frame, policy, work);

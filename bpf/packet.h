@@ -481,7 +481,8 @@ static __always_inline int glance_ports(const __u8 *data, const __u32 offset, __
 	const __be16 *field = (const void *)(data + offset); /* source port, port, length */
 	__u32 length = __builtin_bswap16(field[2]);
 
-	if (end > bytes || protocol != IPPROTO_UDP || !field[1] || !is_first_udp_port(policy, field[1]) ||
+	if (end > bytes || protocol != IPPROTO_UDP || !field[PORT_HERE] ||
+	    !is_first_udp_port(policy, field[PORT_HERE]) ||
 	    length < UDP_HEADER_BYTES + GLANCE_BYTES || offset + length > end)
 		return GLANCE_NOTHING;
 	return GLANCE_OURS;
@@ -497,7 +498,7 @@ static __always_inline void glance_fill(const __u8 *data, const __u32 offset, __
 	packet->end = end;
 	packet->payload_offset = offset + UDP_HEADER_BYTES;
 	packet->payload_length = __builtin_bswap16(field[2]) - UDP_HEADER_BYTES;
-	packet->port = __builtin_bswap16(field[1]);
+	packet->port = __builtin_bswap16(field[PORT_HERE]);
 	packet->protocol = IPPROTO_UDP;
 	packet->fragment = FRAGMENT_NONE;
 	packet->cut = packet->lies = packet->tcp_flags = 0;
