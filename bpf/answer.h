@@ -100,6 +100,16 @@ __noinline __u32 answer_skip(const struct answer_text *text, __u32 at, __u32 dig
 	return at;
 }
 
+/* The position behind blanks: mostly none or one, and then without a call. */
+static __always_inline __u32 answer_behind_blanks(const struct answer_text *text, __u32 at)
+{
+	__u8 byte;
+
+	at += answer_byte(text, at) == ' ';
+	byte = answer_byte(text, at);
+	return byte == ' ' || byte == '\t' ? answer_skip(text, at, false) : at;
+}
+
 /* The decimal number at a position, capped: what is longer than ten digits is as good as for ever. */
 __noinline __u32 answer_number(const struct answer_text *text, __u32 at)
 {
@@ -185,7 +195,7 @@ static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 a
 {
 	__u32 length = 0, method;
 
-	at = answer_skip(text, answer_skip(text, at, true), false);
+	at = answer_behind_blanks(text, answer_skip(text, at, true));
 	method = sip_known_method(blank_at_end(answer_word(text, at)),
 				  blank_at_end(answer_word(text, at + 8)), &length);
 	return method ? method : SIPDAM_METHOD_OTHER;
@@ -194,10 +204,10 @@ static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 a
 /* The value of a line whose name has been read: behind blanks, a colon and blanks; 0 where no colon is. */
 static __always_inline __u32 answer_value(const struct answer_text *text, __u32 at)
 {
-	at = answer_skip(text, at, false);
+	at = answer_behind_blanks(text, at);
 	if (answer_byte(text, at) != ':')
 		return 0;
-	return answer_skip(text, at + 1, false);
+	return answer_behind_blanks(text, at + 1);
 }
 
 static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer)
@@ -234,15 +244,15 @@ static __always_inline void answer_begin_line(const struct answer_text *text, st
 static __always_inline void answer_contact_parameter(const struct answer_text *text, struct answer *answer,
 						     __u32 at)
 {
-	__u32 name = answer_skip(text, at + 1, false), seconds;
+	__u32 name = answer_behind_blanks(text, at + 1), seconds;
 	__u64 word = answer_word(text, name) | 0x2020202020202020ULL;
 
 	if (!ANSWER_NAME(word, 7, 'e', 'x', 'p', 'i', 'r', 'e', 's', 0))
 		return;
-	name = answer_skip(text, name + 7, false);
+	name = answer_behind_blanks(text, name + 7);
 	if (answer_byte(text, name) != '=')
 		return;
-	seconds = answer_number(text, answer_skip(text, name + 1, false));
+	seconds = answer_number(text, answer_behind_blanks(text, name + 1));
 	if (seconds != ANSWER_UNSAID &&
 	    (answer->contact_expires == ANSWER_UNSAID || seconds > answer->contact_expires))
 		answer->contact_expires = seconds;
@@ -277,9 +287,10 @@ static __always_inline void answer_parameters(const struct answer_text *text, st
 }
 
 /*
- * To the next line that may say something, as far as one step goes: most of a message are lines that say nothing
- * here, and this loop is most of what reading one costs. Sixteen bytes at a time; what is behind the text's end
- * is zeros. The position is read back from the answer each time, where the kernel's verifier does not know it.
+ * To the next line that may say something, as far as one step goes: most of a message are lines that say
+ * nothing here, and this loop is most of what reading one costs. Sixteen bytes at a time; what is behind the
+ * text's end is zeros. The position is read back from the answer each time, where the kernel's verifier does
+ * not know it.
  */
 static __always_inline void answer_skip_lines(const struct answer_text *text, struct answer *answer)
 {
@@ -303,9 +314,9 @@ static __always_inline void answer_skip_lines(const struct answer_text *text, st
 }
 
 /*
- * One step: the next line's beginning, and what follows up to the next line that may say something, or 64 bytes
- * of a Contact; no further than a step goes. Returns 1 when there is
- * nothing more to read. A function of its own so that the kernel verifies it once.
+ * One step: the next line's beginning, and what follows up to the next line that may say something, or 64
+ * bytes of a Contact; no further than a step goes. Returns 1 when there is nothing more to read. A function
+ * of its own so that the kernel verifies it once.
  */
 __noinline int answer_step(const struct answer_text *text, struct answer *answer)
 {
