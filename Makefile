@@ -66,20 +66,21 @@ $(B)/sipdam: $(USER_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $$($(PKG_CONFIG) --libs $(LIBS))
 
-# tests: a unit test names its sources in a line "// uses: FILE..."
+# tests: a unit test names its sources in a line "// uses: FILE...", and any test more libraries in "// libs: NAME..."
 UNIT_FLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -Iinclude -Iuser -Ibpf -I. -DSIPDAM_VERSION='"$(VERSION)"'
 $(B)/tests/unit/%: tests/unit/%.c $(USER_SOURCES) $(HEADERS) $(wildcard bpf/*.h tests/unit/*.h) | $(B)/.deps-unit
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) $$($(PKG_CONFIG) --libs cmocka yaml-0.1 jansson libpcap)
+	$(Q)$(CC) $(UNIT_FLAGS) -o $@ $< $$(sed -n 's|^// uses:||p' $<) \
+		$$($(PKG_CONFIG) --libs cmocka yaml-0.1 jansson libpcap $$(sed -n 's|^// libs:||p' $<))
 
-$(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h) $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
+$(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h tests/unit/*.h) $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
 		| $(B)/.deps-unit
 	$(call say,TEST,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Werror -Itests -o $@ $< $(filter-out $(B)/user/main.o,$(USER_OBJECTS)) \
-		$$($(PKG_CONFIG) --libs cmocka $(LIBS))
+		$$($(PKG_CONFIG) --libs cmocka $(LIBS) $$(sed -n 's|^// libs:||p' $<))
 
 lab: $(LAB)
 $(B)/lab/%: tests/lab/%.c $(wildcard tests/lab/*.h) | $(B)/.deps

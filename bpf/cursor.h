@@ -124,6 +124,21 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 	return cursor_missing(cursor, offset, size);
 }
 
+#ifndef FRAME_LEAVES
+/* Writes size bytes at offset, over all buffers. Returns an enum cursor_error; on failure nothing is changed. */
+static __always_inline int cursor_store(const struct cursor *cursor, __u32 offset, void *from, const __u32 size)
+{
+#ifdef __bpf__
+	return bpf_xdp_store_bytes(cursor->frame, offset, from, size) ? CURSOR_BEYOND : CURSOR_DONE;
+#else
+	if (offset + size > cursor->present)
+		return CURSOR_BEYOND;
+	memcpy((void *)(cursor->data + offset), from, size);
+	return CURSOR_DONE;
+#endif
+}
+#endif
+
 /* The first two words at offset, where they lie in the first buffer; else zeros. Costs no copy. */
 static __always_inline void cursor_glance(const struct cursor *cursor, __u32 offset, __u64 words[2])
 {

@@ -268,6 +268,34 @@ enum sipdam_table_event {
 #define SIPDAM_TABLE_EVENTS 16 /* room for more */
 
 /*
+ * Hellos by version: what clients offered at the highest, and what the server chose. unseen: cut by the end of
+ * a segment, or unreadable; unknown: no version that is known.
+ * X(name, number, label)
+ */
+#define SIPDAM_TLS_VERSIONS(X)                                                                               \
+	X(UNSEEN, 0, "unseen")                                                                               \
+	X(UNKNOWN, 1, "unknown")                                                                             \
+	X(SSL3, 2, "ssl3")                                                                                   \
+	X(1_0, 3, "1.0")                                                                                     \
+	X(1_1, 4, "1.1")                                                                                     \
+	X(1_2, 5, "1.2")                                                                                     \
+	X(1_3, 6, "1.3")
+
+enum sipdam_tls_version {
+#define X(name, number, label) SIPDAM_TLS_##name = number,
+	SIPDAM_TLS_VERSIONS(X)
+#undef X
+};
+#define SIPDAM_TLS_ROWS 8
+
+/* Per CPU. */
+struct sipdam_tls_meter {
+	__u64 offered[SIPDAM_TLS_ROWS]; /* by clients whose hellos no limit refused; those that the gate did count too */
+	__u64 chosen[SIPDAM_TLS_ROWS];  /* by the server */
+};
+_Static_assert(sizeof(struct sipdam_tls_meter) == 128, "struct sipdam_tls_meter");
+
+/*
  * Whom the limits of single sources refuse: the loudest of each CPU, slots by the source's hash. One refused
  * packet in SIPDAM_REFUSED_SAMPLE is noted, and counts for as many. The second half of the slots is for
  * answers and for requests inside calls.

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which version of TLS a hello speaks of (RFC 8446 4.1.2, 4.1.3, 4.2.1 and 5.1), as far as one segment and
+ * one record show it; and how a packet is altered whose hello is not wanted. Not for who may send one. What
+ * cannot be seen, and what a server refuses anyhow (lengths that lie), is TLS_UNSEEN and never a guess.
+ */
+#ifndef TLS_H
+#define TLS_H
+
+#include "cursor.h"
+#include "packet.h"
+#include "sipdam/state.h"
+
+#define TLS_BEGIN_BYTES 6 /* that tell what a segment begins with: a record's header, a message's type */
+
+#define TLS_RECORD_BYTES    5
+#define TLS_RECORD_MAX      16384 /* RFC 8446 5.1 */
+#define TLS_HANDSHAKE       22
+#define TLS_HANDSHAKE_BYTES 4
+#define TLS_CLIENT_HELLO    1
+#define TLS_SERVER_HELLO    2
+
+/* From the record's header on: legacy_version, the random of 32 bytes, and the session's number. */
+#define TLS_LEGACY_AT     (TLS_RECORD_BYTES + TLS_HANDSHAKE_BYTES)
+#define TLS_RANDOM_AT     (TLS_LEGACY_AT + 2)
+#define TLS_SESSION_AT    (TLS_RANDOM_AT + 32)
+#define TLS_SESSION_BYTES 32 /* at most */
+
+#define TLS_SSL3 0x0300
+#define TLS_1_0  0x0301
+#define TLS_1_2  0x0303
+#define TLS_1_3  0x0304
+
+/* The extension that names versions, and what its type becomes in a hello that is to be refused: one of those
+ * for private use. */
+#define TLS_SUPPORTED_VERSIONS 43
+#define TLS_HIDDEN_VERSIONS    0xff2b
+
+/*
+ * Browsers send some 20 extensions, and three or four versions with one that means nothing (GREASE, RFC
+ * 8701). A hello of more extensions is not read to its end, and of a list only so many versions count.
+ */
+#define TLS_EXTENSIONS_MAX 64
+#define TLS_VERSIONS_MAX   16
+
+/* Instead of a version, which is 0x0300 to 0x0304, or 0 where none is named that is known. */
+#define TLS_UNSEEN (-1)
+
+enum tls_begins {
+	TLS_BEGINS_OTHER = 0,
+	TLS_BEGINS_CLIENT = 1, /* a ClientHello */
+	TLS_BEGINS_SERVER = 2, /* a ServerHello */
+};
+
+/* Where a hello lies in the frame. */
+struct tls_hello {
+	__u32 start;     /* of its record */
+	__u32 sight;     /* where the record ends, or before it the segment */
+	__u32 end;       /* where the hello itself says that it ends */
+	__u32 supported; /* where supported_versions is; 0: it was not seen */
+	__u16 bytes;     /* of what that holds */
+	__u16 legacy;    /* legacy_version */
+};
+
+static __always_inline __u32 tls_number(const __u8 *byte)
+{
+	return byte[0] << 8 | byte[1];
+}
+
+/*
+ * What the first bytes of a segment are the beginning of. Hellos as SSL 2.0 had them are none: two bytes tell
+ * them, which a segment in mid-message has too often.
+ */
+static __always_inline enum tls_begins tls_begins(const __u8 byte[TLS_BEGIN_BYTES])
+{
+	__u32 length = tls_number(byte + 3);
+
+	if (byte[0] != TLS_HANDSHAKE || byte[1] != 3 || !length || length > TLS_RECORD_MAX)
+		return TLS_BEGINS_OTHER;
+	if (byte[5] == TLS_CLIENT_HELLO)
+		return TLS_BEGINS_CLIENT;
+	return byte[5] == TLS_SERVER_HELLO ? TLS_BEGINS_SERVER : TLS_BEGINS_OTHER;
+}
+
+/* Bytes of a hello that are in sight. */
+static __always_inline bool tls_load(const struct cursor *cursor, const struct tls_hello *hello, __u32 at,
+				     void *target, const __u32 size)
+{
+	return at + size <= hello->sight && cursor_load(cursor, at, target, size) == CURSOR_DONE;
+}
+
+/* Behind a vector whose length is one byte at `at`, and from `least` to `most`; 0: not in sight, or it lies.
+ */
+static __always_inline __u32 tls_skip(const struct cursor *cursor, const struct tls_hello *hello, __u32 at,
+				      const __u32 least, const __u32 most)
+{
+	__u8 length;
+
+	if (!tls_load(cursor, hello, at, &length, 1) || length < least || length > most)
+		return 0;
+	return at + 1 + length;
+}
+
+/* The part of a hello that all have. False where it is not in sight. */
+static __always_inline bool tls_open(const struct cursor *cursor, const struct packet *packet,
+				     struct tls_hello *hello)
+{
+	__u8 head[TLS_RANDOM_AT];
+	__u32 segment = packet->payload_offset + packet->payload_length;
+
+	*hello = (struct tls_hello){.start = packet->payload_offset, .sight = segment};
+	if (!tls_load(cursor, hello, hello->start, head, sizeof(head)))
+		return false;
+	hello->sight = hello->start + TLS_RECORD_BYTES + tls_number(head + 3);
+	if (hello->sight > segment)
+		hello->sight = segment;
+	hello->end = hello->start + TLS_LEGACY_AT +
+		     (head[TLS_RECORD_BYTES + 1] << 16 | tls_number(head + TLS_RECORD_BYTES + 2));
+	hello->legacy = tls_number(head + TLS_LEGACY_AT);
+	return true;
+}
+
+/* Where the extensions of a ClientHello begin: at its end where it has none. 0: not in sight, or it lies. */
+static __always_inline __u32 tls_client_extensions(const struct cursor *cursor, const struct tls_hello *hello)
+{
+	__u32 at = tls_skip(cursor, hello, hello->start + TLS_SESSION_AT, 0, TLS_SESSION_BYTES);
+	__u8 field[2]; /* length of the cipher suites */
+
+	if (!at || !tls_load(cursor, hello, at, field, sizeof(field)) || field[1] & 1 || !tls_number(field))
+		return 0;
+	return tls_skip(cursor, hello, at + 2 + tls_number(field), 1, 255); /* compression methods */
+}
+
+/* The same of a ServerHello: behind its session come a cipher suite and a compression method. */
+static __always_inline __u32 tls_server_extensions(const struct cursor *cursor, const struct tls_hello *hello)
+{
+	__u32 at = tls_skip(cursor, hello, hello->start + TLS_SESSION_AT, 0, TLS_SESSION_BYTES);
+
+	return at ? at + 3 : 0;
+}
+
+/*
+ * Looks for supported_versions among the extensions, whose length is at `at`. False where it is neither found
+ * nor known to be absent, which it is where the last one has told its length.
+ */
+static __always_inline bool tls_find_versions(const struct cursor *cursor, struct tls_hello *hello, __u32 at)
+{
+	__u8 field[4]; /* type and length */
+
+	if (at == hello->end)
+		return true;
+	if (!tls_load(cursor, hello, at, field, 2) || at + 2 + tls_number(field) != hello->end)
+		return false;
+	at += 2;
+#pragma nounroll
+	for (int i = 0; i < TLS_EXTENSIONS_MAX; i++) {
+		if (at == hello->end)
+			return true;
+		if (!tls_load(cursor, hello, at, field, sizeof(field)))
+			return false;
+		hello->bytes = tls_number(field + 2);
+		if (tls_number(field) == TLS_SUPPORTED_VERSIONS) {
+			hello->supported = at;
+			return at + sizeof(field) + hello->bytes <= hello->end;
+		}
+		at += sizeof(field) + hello->bytes;
+	}
+	return false;
+}
+
+static __always_inline bool tls_is_known(__u32 version)
+{
+	return version >= TLS_SSL3 && version <= TLS_1_3;
+}
+
+/*
+ * What a hello without supported_versions speaks of: a server chooses nothing above TLS 1.2 then, whatever
+ * the number is (RFC 8446 4.2.1).
+ */
+static __always_inline int tls_legacy_version(__u32 version)
+{
+	if (version > TLS_1_2)
+		return TLS_1_2;
+	return tls_is_known(version) ? (int)version : 0;
+}
+
+/* The highest version in a list; the others, GREASE among them, are nobody's. */
+static __always_inline int tls_highest(const struct cursor *cursor, const struct tls_hello *hello)
+{
+	__u32 at = hello->supported + 4, versions;
+	int highest = 0;
+	__u8 length, field[2];
+
+	if (!tls_load(cursor, hello, at, &length, 1) || length + 1 != hello->bytes || length & 1 || !length)
+		return TLS_UNSEEN;
+	at++;
+	versions = length / 2;
+#pragma nounroll
+	for (__u32 i = 0; i < TLS_VERSIONS_MAX && i < versions; i++, at += 2) {
+		if (!tls_load(cursor, hello, at, field, sizeof(field)))
+			return TLS_UNSEEN;
+		if (tls_is_known(tls_number(field)) && (int)tls_number(field) > highest)
+			highest = tls_number(field);
+	}
+	return highest;
+}
+
+/*
+ * The highest version that the ClientHello at the beginning of a segment offers, 0 where it names none that
+ * is known, TLS_UNSEEN. hello: where it lies. A function of its own so that the kernel verifies its loops
+ * apart.
+ */
+__noinline int tls_offered(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
+{
+	struct cursor cursor;
+	__u32 at;
+
+	if (!packet || !hello)
+		return TLS_UNSEEN;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (!tls_open(&cursor, packet, hello))
+		return TLS_UNSEEN;
+	at = tls_client_extensions(&cursor, hello);
+	if (!at || !tls_find_versions(&cursor, hello, at))
+		return TLS_UNSEEN;
+	return hello->supported ? tls_highest(&cursor, hello) : tls_legacy_version(hello->legacy);
+}
+
+/* Is it a HelloRetryRequest, which is a ServerHello with one certain random (RFC 8446 4.1.3)? */
+static __always_inline bool tls_asks_again(const __u64 random[4])
+{
+	return random[0] == __builtin_bswap64(0xcf21ad74e59a6111ULL) &&
+	       random[1] == __builtin_bswap64(0xbe1d8c021e65b891ULL) &&
+	       random[2] == __builtin_bswap64(0xc2a211167abb8c5eULL) &&
+	       random[3] == __builtin_bswap64(0x079e09e2c8a8339cULL);
+}
+
+#define TLS_ASKS_AGAIN (-2)
+
+/* The version that the ServerHello at the beginning of a segment chooses; TLS_ASKS_AGAIN where it is none
+ * yet. */
+__noinline int tls_chosen(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
+{
+	struct cursor cursor;
+	__u64 random[4];
+	__u8 field[2];
+	__u32 at;
+
+	if (!packet || !hello)
+		return TLS_UNSEEN;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (!tls_open(&cursor, packet, hello) ||
+	    !tls_load(&cursor, hello, hello->start + TLS_RANDOM_AT, random, sizeof(random)))
+		return TLS_UNSEEN;
+	if (tls_asks_again(random))
+		return TLS_ASKS_AGAIN;
+	at = tls_server_extensions(&cursor, hello);
+	if (!at || !tls_find_versions(&cursor, hello, at))
+		return TLS_UNSEEN;
+	if (!hello->supported)
+		return tls_is_known(hello->legacy) ? hello->legacy : 0;
+	if (hello->bytes != sizeof(field) ||
+	    !tls_load(&cursor, hello, hello->supported + 4, field, sizeof(field)))
+		return TLS_UNSEEN;
+	return tls_is_known(tls_number(field)) ? (int)tls_number(field) : 0;
+}
+
+/* The meter's row of a version. */
+static __always_inline __u32 tls_row(int version)
+{
+	if (version < 0)
+		return SIPDAM_TLS_UNSEEN;
+	return version ? SIPDAM_TLS_SSL3 + version - TLS_SSL3 : SIPDAM_TLS_UNKNOWN;
+}
+
+#ifndef FRAME_LEAVES
+/* ---- altering a packet whose hello is not wanted: no length changes, and no sum ---- */
+
+#define TCP_FLAGS_AT  12 /* the word with the header's length and the flags */
+#define TCP_URGENT_AT 18
+#define TCP_FIN       0x01
+#define TCP_RST       0x04
+#define TCP_PSH       0x08
+#define TCP_URG       0x20
+
+/*
+ * A field of 16 bits that makes up for another that goes from `before` to `after`: the ones' complement sum
+ * of both stays, and so does any checksum over them, finished or not. All as they are read, in one byte
+ * order; both fields at even places of what is summed, or both at odd ones.
+ */
+static __always_inline __u16 tls_makes_up(__u16 field, __u16 before, __u16 after)
+{
+	__u32 sum = (__u32)field + before + (__u16)~after;
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Sets a field, and makes up for it in another. False where they cannot be written: nothing is changed. */
+static __always_inline bool tls_exchange(frame_t *frame, const struct packet *packet, __u32 at, __u16 value,
+					 __u32 other)
+{
+	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+	__u16 before, made_up;
+
+	if (cursor_load(&cursor, at, &before, sizeof(before)) ||
+	    cursor_load(&cursor, other, &made_up, sizeof(made_up)))
+		return false;
+	made_up = tls_makes_up(made_up, before, value);
+	return cursor_store(&cursor, at, &value, sizeof(value)) == CURSOR_DONE &&
+	       cursor_store(&cursor, other, &made_up, sizeof(made_up)) == CURSOR_DONE;
+}
+
+/*
+ * Makes the segment a reset for its receiver, whose kernel then ends the connection and reads no payload.
+ * What the flags change the urgent pointer makes up for, which without its flag means nothing. 1: done.
+ */
+__noinline int tls_make_reset(frame_t *frame, const struct packet *packet)
+{
+	struct cursor cursor;
+	__u16 word;
+	__u32 at;
+
+	if (!packet)
+		return 0;
+	at = packet->transport_offset;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (cursor_load(&cursor, at + TCP_FLAGS_AT, &word, sizeof(word)))
+		return 0;
+	word &= __builtin_bswap16((__u16) ~(TCP_PSH | TCP_FIN | TCP_URG | TCP_SYN));
+	word |= __builtin_bswap16(TCP_RST);
+	return tls_exchange(frame, packet, at + TCP_FLAGS_AT, word, at + TCP_URGENT_AT);
+}
+
+/*
+ * Makes a hello that no server accepts of one that tls_offered() has read: it offers SSL 3.0 and nothing
+ * else. The client's random makes up for it, so that a server that takes even that fails at the handshake's
+ * end. 1: done.
+ */
+__noinline int tls_make_refused(frame_t *frame, const struct packet *packet, const struct tls_hello *hello)
+{
+	const __u16 oldest = __builtin_bswap16(TLS_SSL3), hidden = __builtin_bswap16(TLS_HIDDEN_VERSIONS);
+	__u32 spare;
+
+	if (!packet || !hello || !hello->start)
+		return 0;
+	spare = hello->start + TLS_RANDOM_AT;
+	if (!tls_exchange(frame, packet, hello->start + TLS_LEGACY_AT, oldest, spare))
+		return 0;
+	if (!hello->supported)
+		return 1;
+	spare += (hello->supported ^ spare) & 1 ? 3 : 2;
+	return tls_exchange(frame, packet, hello->supported, hidden, spare);
+}
+#endif
+
+#endif
