@@ -257,6 +257,14 @@ struct {
 	__type(value, __u64);
 } conn_events SEC(".maps");
 
+/* Hellos of TLS by version, on all interfaces. Cannot fill. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sipdam_tls_meter);
+} tls_meter SEC(".maps");
+
 /* Which slot of the counters an interface has. Written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

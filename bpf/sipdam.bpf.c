@@ -13,6 +13,7 @@
  *   verify      while a pool is exhausted, strangers must send their requests again
  *   network     the bucket that unknown sources of a network share, and peers but for calls in progress
  *   pools       what all unknown sources share
+ *   gate        the least version of TLS, for all that would pass
  *
  * judge() is that list. Nearly every packet is plain: a glance (packet.h) sends it on or reads it whole,
  * and an instance of judge() without TCP and fragments goes on with it. All others are read the long way.
@@ -27,6 +28,7 @@
 #include "copies.h"
 #include "cursor.h"
 #include "fragments.h"
+#include "gate.h"
 #include "known.h"
 #include "lists.h"
 #include "loud.h"
@@ -82,6 +84,7 @@ struct work {
 	struct bill bill;
 	union {
 		struct look look;           /* of a segment */
+		struct tls_hello hello;     /* of TLS */
 		struct verifying verifying; /* of a request over UDP */
 		struct connection segment;  /* of TCP, when all else is done */
 	};
@@ -364,10 +367,59 @@ static __always_inline __u32 payload_message(const struct run *run)
 	return SIP_CLASS(message) >= SIP_LONG ? message_further_on(run->frame, packet, window) : message;
 }
 
-/* Does the capture lack bytes of the payload? */
-static __always_inline bool is_short(const struct packet *packet)
+/* The class of a segment on a port of TLS by its first bytes; NONE where a capture hides them. */
+static __always_inline __u32 tls_class(const struct run *run)
 {
-	return packet->payload_length && packet->payload_offset + packet->payload_length > packet->present;
+	const struct packet *packet = &run->work->packet;
+	struct cursor cursor = cursor_open(run->frame, packet->present, packet->length);
+	__u8 begin[TLS_BEGIN_BYTES];
+
+	if (packet->payload_length < sizeof(begin))
+		return SIPDAM_CLASS_TCP_DATA;
+	if (cursor_load(&cursor, packet->payload_offset, begin, sizeof(begin)))
+		return SIPDAM_CLASS_NONE;
+	return tls_begins(begin) == TLS_BEGINS_CLIENT ? SIPDAM_CLASS_TLS_HELLO : SIPDAM_CLASS_TCP_DATA;
+}
+
+/* The request that opens a WebSocket begins so (RFC 6455 4.1), or behind CRs and LFs (RFC 9112 2.2). */
+#define WS_REQUEST __builtin_bswap32('G' << 24 | 'E' << 16 | 'T' << 8 | ' ')
+
+/* The same on a port of WebSocket: what comes later are frames, masked. */
+static __always_inline __u32 ws_class(const struct run *run)
+{
+	const struct packet *packet = &run->work->packet;
+	struct cursor cursor = cursor_open(run->frame, packet->present, packet->length);
+	__u32 skip, word;
+
+	if (packet->payload_length < sizeof(word))
+		return SIPDAM_CLASS_TCP_DATA;
+	if (cursor_load(&cursor, packet->payload_offset, &word, sizeof(word)))
+		return SIPDAM_CLASS_NONE;
+	if (is_blank(word)) {
+		skip = blank_bytes(run->frame, packet);
+		if (skip + sizeof(word) > packet->payload_length)
+			return SIPDAM_CLASS_TCP_DATA;
+		if (cursor_load(&cursor, packet->payload_offset + skip, &word, sizeof(word)))
+			return SIPDAM_CLASS_NONE;
+	}
+	return word == WS_REQUEST ? SIPDAM_CLASS_WS_UPGRADE : SIPDAM_CLASS_TCP_DATA;
+}
+
+/* Segments of TLS and WebSocket: what opens a connection costs as a message does, the rest by its size. */
+static __always_inline int classify_opaque(const struct run *run, __u32 started)
+{
+	struct message *message = &run->work->message;
+
+	message->class = run->work->packet.port_kind == SIPDAM_PORTS_WS ? ws_class(run) : tls_class(run);
+	if (!message->class && is_short(&run->work->packet))
+		return SIPDAM_REASON_TRUNCATED;
+	if (message->class == SIPDAM_CLASS_TLS_HELLO || message->class == SIPDAM_CLASS_WS_UPGRADE) {
+		message->data_tokens = started - 1;
+		return SIPDAM_REASON_NONE;
+	}
+	message->class = SIPDAM_CLASS_TCP_DATA;
+	message->tokens = started ? started : 1;
+	return SIPDAM_REASON_NONE;
 }
 
 /*
@@ -389,7 +441,9 @@ static __always_inline int classify_tcp(const struct run *run)
 		message->data_tokens = started;
 		return reason;
 	}
-	if (clear && packet->payload_length)
+	if (!clear)
+		return classify_opaque(run, started);
+	if (packet->payload_length)
 		found = payload_message(run);
 	if (SIP_METHOD(found)) {
 		message->class = SIP_CLASS(found);
@@ -998,6 +1052,8 @@ static __always_inline int judge_any(const struct run *run)
 
 	begin_work(run->frame, work);
 	reason = judge(run);
+	if (work->message.class == SIPDAM_CLASS_TLS_HELLO && reason && !is_drop(reason))
+		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
 	    (!is_drop(reason) || spares_all(run->policy, work->now)))
 		learn_connection(run->frame, run->policy, work);
@@ -1030,6 +1086,15 @@ static __always_inline void remember_refusal(const struct run *run, int reason)
 	note_refusal(run, reason, work->message.class);
 }
 
+/* Once its reason is known. */
+static __always_inline int finish(const struct run *run, struct sipdam_counters *count, int reason)
+{
+	struct work *work = run->work;
+
+	remember_refusal(run, reason);
+	return verdict(count, reason, run->policy, work->now, &work->packet, &work->message);
+}
+
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
@@ -1038,7 +1103,7 @@ int sipdam_filter(struct xdp_md *context)
 	__u32 slot = interface_slot(context->ingress_ifindex);
 	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
 	bool ours;
-	int reason;
+	int reason, action;
 
 	if (!count || !run.policy)
 		return XDP_PASS;
@@ -1050,19 +1115,20 @@ int sipdam_filter(struct xdp_md *context)
 	ours = !other && glance_at(&run) == GLANCE_OURS;
 	if (ours)
 		begin(run.frame, &run.work->packet);
-	if (is_trial && (other || ours) && !short_way_is_right(&run, other)) {
-		reason = SIPDAM_REASON_NONE; /* no reason at all: a test sees that the two ways differ */
-	} else if (ours) {
+	if (is_trial && (other || ours) && !short_way_is_right(&run, other))
+		return finish(&run, count, SIPDAM_REASON_NONE); /* a test sees that the two ways differ */
+	if (ours) {
 		reason = refused_again(&run);
 		if (reason) {
 			struct message message = message_of(run.work->found);
 			note_refusal(&run, reason, message.class);
 			return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &message);
 		}
-		reason = judge_plain(run);
-	} else {
-		reason = judge_any(&run);
+		return finish(&run, count, judge_plain(run));
 	}
-	remember_refusal(&run, reason);
-	return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &run.work->message);
+	reason = judge_any(&run);
+	action = finish(&run, count, reason);
+	if (reason == SIPDAM_REASON_TLS_VERSION && action == XDP_DROP && !is_trial)
+		action = gate_turn_away(context, &run.work->packet, &run.work->hello);
+	return action;
 }

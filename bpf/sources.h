@@ -201,7 +201,7 @@ __noinline int source_pays(const struct sipdam_limits *limits, const struct sipd
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++) {
 #pragma nounroll
-		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class ++) {
+		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
 			part->kind = class;
 			part->n = bill->n[class];
 			if (!part->n)
@@ -231,8 +231,8 @@ __noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++)
 #pragma nounroll
-		for (__u32 class = 1; class <= SIPDAM_CLASS_TCP_DATA; class ++)
-			if (!pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
+		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++)
+			if (bill->n[class] && !pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
 				return 0;
 	return 1;
 }

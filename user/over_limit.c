@@ -140,6 +140,7 @@ static const char *plural_of(__u32 class)
 		[SIPDAM_CLASS_KEEPALIVE] = "keepalives",  [SIPDAM_CLASS_MALFORMED] = "malformed packets",
 		[SIPDAM_CLASS_FRAGMENT] = "fragments",    [SIPDAM_CLASS_TCP_SYN] = "new connections",
 		[SIPDAM_CLASS_TCP_DATA] = "TCP segments", [SIPDAM_CLASS_TLS_HELLO] = "TLS handshakes",
+		[SIPDAM_CLASS_WS_UPGRADE] = "WebSocket upgrades",
 	};
 	const char *name = names[class & (SIPDAM_CLASSES_MAX - 1)];
 

@@ -22,6 +22,7 @@ static const struct pace unknown_paces[SIPDAM_CLASSES_MAX] = {
 	[SIPDAM_CLASS_KEEPALIVE] = {20, 200},    [SIPDAM_CLASS_MALFORMED] = {1, 5},
 	[SIPDAM_CLASS_FRAGMENT] = {10, 40},      [SIPDAM_CLASS_TCP_SYN] = {5, 20},
 	[SIPDAM_CLASS_TCP_DATA] = {5000, 20000}, [SIPDAM_CLASS_TLS_HELLO] = {2, 10},
+	[SIPDAM_CLASS_WS_UPGRADE] = {5, 50},
 };
 
 static const struct pace pool_paces[SIPDAM_CLASSES_MAX] = {
@@ -31,6 +32,7 @@ static const struct pace pool_paces[SIPDAM_CLASSES_MAX] = {
 	[SIPDAM_CLASS_KEEPALIVE] = {2000, 8000},   [SIPDAM_CLASS_MALFORMED] = {50, 200},
 	[SIPDAM_CLASS_FRAGMENT] = {50, 200},       [SIPDAM_CLASS_TCP_SYN] = {200, 800},
 	[SIPDAM_CLASS_TCP_DATA] = {50000, 200000}, [SIPDAM_CLASS_TLS_HELLO] = {200, 800},
+	[SIPDAM_CLASS_WS_UPGRADE] = {200, 400},
 };
 
 static struct sipdam_limit limit_of(__u32 rate, __u32 burst)

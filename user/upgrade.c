@@ -62,6 +62,7 @@ static const struct {
 	{"conn_levels", 3, "open connections of sources", true},
 	{"conn_events", 3, "counts of connections", false},
 	{"table_events", 1, "counts of full tables", false},
+	{"tls_meter", 3, "counts of TLS versions", false},
 	{"interfaces", 1, NULL, false},
 	{"counters", 1, NULL, false},
 	{"carried", 2, NULL, false},

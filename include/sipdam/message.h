@@ -8,7 +8,7 @@
 
 /*
  * Classes, the unit of limits. 0 is none (not SIP). They fit the four low bits of a source word's
- * tag (see state.h). "network" says whether the bucket of the source's network is charged too: what
+ * tag beside the kinds that are no class (see state.h: 13 and 14). "network" says whether the bucket of the source's network is charged too: what
  * opens something is, what carries on is not.
  * X(name, number, label, network)
  */
@@ -24,7 +24,8 @@
 	X(FRAGMENT, 9, "fragment", 1)                                                                        \
 	X(TCP_SYN, 10, "tcp_syn", 1)                                                                         \
 	X(TCP_DATA, 11, "tcp_data", 0)                                                                       \
-	X(TLS_HELLO, 12, "tls_hello", 1)
+	X(TLS_HELLO, 12, "tls_hello", 1)                                                                     \
+	X(WS_UPGRADE, 15, "ws_upgrade", 1)
 
 enum sipdam_class {
 	SIPDAM_CLASS_NONE = 0,

@@ -39,7 +39,7 @@ _Static_assert(sizeof(struct sipdam_line) == 64, "one cache line");
 /* The kind of source words that is no class: drops that a source is to be banned for (ban.drops). They lie in
  * the line beside that of its classes, whose number differs in the last bit. */
 #define SIPDAM_KIND_STRIKES 13
-_Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES, "classes come first");
+_Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES && SIPDAM_CLASS_WS_UPGRADE > 14, "no class");
 
 /* The kind that is what the server may answer to a source that it does not know, beside the strikes. */
 #define SIPDAM_KIND_REFLECTION 14

@@ -290,6 +290,7 @@ static inline void say_connections(struct policy_text *policy, struct dice *dice
 
 static inline void generate_policy(struct policy_text *policy, struct dice *dice)
 {
+	static const char *const tls_versions[] = {"none", "1.2", "1.3", "1.3"};
 	int loose = below(dice, 3);                    /* which tier of limits is met least */
 	bool crowd = dice->copies && chance(dice, 70); /* only pools are met */
 
@@ -303,6 +304,7 @@ static inline void generate_policy(struct policy_text *policy, struct dice *dice
 	say_bans(policy, dice);
 	say_verification(policy, dice);
 	say_connections(policy, dice);
+	say(policy, "tls: {min_version: %s}\n", ONE_OF(dice, tls_versions));
 	say(policy, "limits:\n");
 	say_limits(policy, dice, "unknown", crowd || loose == 0 ? 90 : 40);
 	if (chance(dice, 50))
@@ -502,12 +504,120 @@ static inline void add_datagram(struct text *text, struct dice *dice)
 		add_garbage(text, dice);
 }
 
+/* Takes a length of so many bytes back and writes what has come since; one in some is wrong. */
+static inline void close_length(struct text *text, struct dice *dice, size_t at, size_t bytes)
+{
+	size_t length = text->bytes - at - bytes;
+
+	if (chance(dice, 2))
+		length += (size_t)below(dice, 5) - 2;
+	if (chance(dice, 1))
+		length = (size_t)dice_throw(dice);
+	for (size_t i = 0; i < bytes; i++)
+		text->data[at + i] = (char)(length >> (bytes - 1 - i) * 8);
+}
+
+static inline size_t open_length(struct text *text, size_t bytes)
+{
+	size_t at = text->bytes;
+
+	add_bytes(text, "\0\0\0", bytes);
+	return at;
+}
+
+static inline void add_number(struct text *text, int number)
+{
+	__u8 bytes[] = {(__u8)(number >> 8), (__u8)number};
+
+	add_bytes(text, bytes, sizeof(bytes));
+}
+
+static inline void add_versions(struct text *text, struct dice *dice)
+{
+	static const int versions[] = {0x0304, 0x0303, 0x0303, 0x0302, 0x0301, 0x0300, 0x0305,
+				       0x7a7a, 0xfafa, 0x7f1c, 0xfefc, 0x0200, 0x0303};
+	int count = chance(dice, 90) ? 1 + below(dice, 4) : below(dice, 40);
+	size_t list = open_length(text, 1);
+
+	for (int i = 0; i < count; i++)
+		add_number(text, ONE_OF(dice, versions));
+	if (chance(dice, 2))
+		add_bytes(text, "x", 1);
+	close_length(text, dice, list, 1);
+}
+
+static inline void add_extensions(struct text *text, struct dice *dice)
+{
+	int count = chance(dice, 95) ? below(dice, 20) : below(dice, 80);
+	int place = chance(dice, 70) && count ? below(dice, count) : -1;
+
+	for (int i = 0; i < count; i++) {
+		bool listed = i == place || chance(dice, 1);
+		size_t length;
+
+		add_number(text, listed ? 43 : below(dice, 70));
+		length = open_length(text, 2);
+		if (listed && chance(dice, 97))
+			add_versions(text, dice);
+		else
+			add_random(text, dice, below(dice, chance(dice, 95) ? 20 : 600));
+		close_length(text, dice, length, 2);
+	}
+}
+
+/* A ClientHello, most of them good ones. */
 static inline void add_client_hello(struct text *text, struct dice *dice)
 {
-	static const __u8 hello[] = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3};
+	static const int legacy[] = {0x0303, 0x0303, 0x0303, 0x0302, 0x0301, 0x0300, 0x0304, 0x02ff};
+	static const __u8 suites[] = {0x13, 1, 0xc0, 0x2f, 0, 0xff};
+	size_t record, hello, part;
 
-	add_bytes(text, hello, sizeof(hello));
-	add_random(text, dice, below(dice, 600));
+	add_bytes(text, chance(dice, 98) ? "\x16\3\1" : "\x17\3\1", 3);
+	record = open_length(text, 2);
+	add_bytes(text, chance(dice, 98) ? "\1" : "\2", 1);
+	hello = open_length(text, 3);
+	add_number(text, ONE_OF(dice, legacy));
+	add_random(text, dice, 32);
+	part = open_length(text, 1);
+	add_random(text, dice, chance(dice, 97) ? 32 * below(dice, 2) : below(dice, 40));
+	close_length(text, dice, part, 1);
+	part = open_length(text, 2);
+	add_bytes(text, suites, chance(dice, 98) ? sizeof(suites) : (size_t)below(dice, 6));
+	close_length(text, dice, part, 2);
+	part = open_length(text, 1);
+	add_bytes(text, "\0", chance(dice, 98));
+	close_length(text, dice, part, 1);
+	if (chance(dice, 92)) {
+		part = open_length(text, 2);
+		add_extensions(text, dice);
+		close_length(text, dice, part, 2);
+	}
+	close_length(text, dice, hello, 3);
+	if (chance(dice, 5))
+		add_random(text, dice, below(dice, 40)); /* another message in the record */
+	close_length(text, dice, record, 2);
+	if (chance(dice, 5))
+		add_random(text, dice, below(dice, 40)); /* another record */
+	if (chance(dice, 8))
+		text->bytes = (size_t)below(dice, (int)text->bytes);
+}
+
+static inline void add_upgrade(struct text *text, struct dice *dice)
+{
+	static const char *const requests[] = {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+					       "GET / HTTP/1.1\r\n",
+					       "GET ",
+					       "GET",
+					       "get / HTTP/1.1\r\n",
+					       "POST / HTTP/1.1\r\n",
+					       "GETX / HTTP/1.1\r\n",
+					       "GET\t/ HTTP/1.1\r\n"};
+
+	if (chance(dice, 15))
+		add_line_ends(text, dice, chance(dice, 80) ? 5 : 120);
+	add_text(text, chance(dice, 70) ? requests[below(dice, 2)] : ONE_OF(dice, requests));
+	if (chance(dice, 20))
+		add_filler(text, dice, text->bytes + (size_t)below(dice, 1200));
 }
 
 /* Messages one after the other, some of them where the search for them ends. */
@@ -536,11 +646,29 @@ static inline void add_messages(struct text *text, struct dice *dice)
 		add_filler(text, dice, below(dice, TRACE_TEXT));
 }
 
-static inline void add_segment(struct text *text, struct dice *dice)
+/* Of the kinds of port that a policy may give this one, see say_ports(). */
+static inline bool is_of(int port, int kind)
+{
+	static const int tls[] = {5061, 443, 5125, 8443, 65535, 1}, web[] = {80, 8080, 5188};
+
+	for (size_t i = 0; kind == SIPDAM_PORTS_TLS && i < COUNT(tls); i++)
+		if (port == tls[i])
+			return true;
+	for (size_t i = 0; kind == SIPDAM_PORTS_WS && i < COUNT(web); i++)
+		if (port == web[i])
+			return true;
+	return false;
+}
+
+static inline void add_segment(struct text *text, struct dice *dice, int port)
 {
 	int kind = below(dice, 100);
 
-	if (kind < 65)
+	if (is_of(port, SIPDAM_PORTS_TLS) && chance(dice, 60))
+		add_client_hello(text, dice);
+	else if (is_of(port, SIPDAM_PORTS_WS) && chance(dice, 50))
+		add_upgrade(text, dice);
+	else if (kind < 65)
 		add_messages(text, dice);
 	else if (kind < 75)
 		add_filler(text, dice, below(dice, TRACE_TEXT));
@@ -655,7 +783,7 @@ static inline void generate_good(struct dice *dice, const struct chosen_ports *p
 		recipe.chain = addresses.chain;
 	}
 	if (recipe.protocol == 6)
-		add_segment(&text, dice);
+		add_segment(&text, dice, recipe.port);
 	else
 		add_datagram(&text, dice);
 	if (fragment && chance(dice, 40))

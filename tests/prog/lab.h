@@ -72,6 +72,7 @@ struct row {
 struct ledger {
 	struct sipdam_counters slot[SIPDAM_INTERFACES_MAX];
 	__u64 event[SIPDAM_TABLE_EVENTS];
+	struct sipdam_tls_meter hellos;
 };
 
 struct table {
@@ -343,6 +344,7 @@ static inline void ledger_read(struct lab *lab, struct ledger *ledger)
 			sizeof(*ledger->slot));
 	read_all_summed(filter_map(lab->filter, "table_events"), SIPDAM_TABLE_EVENTS, ledger->event,
 			sizeof(*ledger->event));
+	read_all_summed(filter_map(lab->filter, "tls_meter"), 1, &ledger->hellos, sizeof(ledger->hellos));
 	/* Which refused sources share a record is the secret's choice: refused_test asks for itself. */
 	ledger->event[SIPDAM_TABLE_REFUSED_DISPLACED] = 0;
 }
@@ -407,6 +409,10 @@ static inline void lab_compare(struct lab *lab, const char *name)
 			continue;
 		print_error("%s: table event %d: expected %llu, got %llu\n", name, event,
 			    lab->expected.event[event], found.event[event]);
+		lab->failures++;
+	}
+	if (memcmp(&lab->expected.hellos, &found.hellos, sizeof(found.hellos))) {
+		print_error("%s: the meter of TLS versions is not as expected\n", name);
 		lab->failures++;
 	}
 	lab->expected = found;

@@ -23,13 +23,15 @@
 #define MODEL_PIECE      512  /* bytes of a TCP segment that a tcp_data token pays for */
 #define MODEL_WINDOW     1536 /* bytes of a TCP segment that are searched for further messages */
 
-#define MODEL_LOOKS      22   /* left open: and how often, further on */
-#define MODEL_LINES      256  /* left open: lines in so many bytes that no messages have */
-#define MODEL_FURTHER    200  /* left open: further messages of a class that are counted */
-#define MODEL_LINE_ENDS  9216 /* leading CR and LF that are skipped */
-#define MODEL_METHOD     1536 /* bytes in which a method ends and its Request-URI begins */
-#define MODEL_PIECE_READ 64   /* bytes that are read at once: a scheme may go on behind them */
-#define MODEL_SLOTS      8    /* buckets that a source has at a time */
+#define MODEL_LOOKS          22   /* left open: and how often, further on */
+#define MODEL_LINES          256  /* left open: lines in so many bytes that no messages have */
+#define MODEL_FURTHER        200  /* left open: further messages of a class that are counted */
+#define MODEL_LINE_ENDS      9216 /* leading CR and LF that are skipped */
+#define MODEL_METHOD         1536 /* bytes in which a method ends and its Request-URI begins */
+#define MODEL_PIECE_READ     64   /* bytes that are read at once: a scheme may go on behind them */
+#define MODEL_TLS_EXTENSIONS 64   /* left open: of a hello, and versions of its list, that are read */
+#define MODEL_TLS_VERSIONS   16
+#define MODEL_SLOTS          8 /* buckets that a source has at a time */
 
 /* Left open: a datagram's five seconds are counted in units of 16.8 ms, in 16 bits. */
 #define MODEL_FRAGMENT_UNIT  24
@@ -565,8 +567,9 @@ static inline int model_read(const struct model *model, struct span frame, struc
 struct message {
 	__u8 class, method;
 	__u16 status;
-	bool cut;     /* the bytes end before it is known */
-	bool missing; /* and it is the capture that ends */
+	bool cut;          /* the bytes end before it is known */
+	bool missing;      /* and it is the capture that ends */
+	struct span hello; /* of TLS, from the record's header to the segment's end */
 };
 
 static inline bool model_is_token(__u8 byte)
@@ -798,6 +801,118 @@ static inline __u64 model_pieces_of(size_t bytes)
 	return (bytes + MODEL_PIECE - 1) / MODEL_PIECE;
 }
 
+/* ---- TLS and WebSocket ---- */
+
+/* What opens a connection, on ports whose messages are not seen. */
+static inline bool model_opens(const struct model_packet *packet, struct message *message)
+{
+	struct span payload = packet->payload, text;
+	bool web = packet->port_kind == SIPDAM_PORTS_WS;
+	size_t skipped = web && payload.bytes >= 4 && payload.held >= 4 ? model_line_ends(payload) : 0;
+	size_t needed = web ? 4 : 6;
+
+	text = model_from(payload, skipped);
+	if (text.bytes < needed)
+		return false;
+	message->missing = text.held < needed;
+	if (message->missing)
+		return false;
+	if (web) {
+		message->class = model_begins(text, "GET ") ? SIPDAM_CLASS_WS_UPGRADE : SIPDAM_CLASS_NONE;
+		return message->class;
+	}
+	/* A handshake record of SSL 3 or TLS, of a size that a record may have, and a ClientHello in it. */
+	if (text.data[0] != 22 || text.data[1] != 3 || !model_number(text, 3, 2) ||
+	    model_number(text, 3, 2) > 16384 || text.data[5] != 1)
+		return false;
+	message->class = SIPDAM_CLASS_TLS_HELLO;
+	message->hello = text;
+	return true;
+}
+
+/* The body of a ClientHello as far as its record and the segment show it; length: all of it. */
+static inline struct span model_hello_body(struct span segment, size_t *length)
+{
+	struct span record = model_cut(model_from(segment, 5), model_number(segment, 3, 2));
+
+	if (record.held < 4)
+		return (struct span){record.data, 0, 0};
+	*length = model_number(record, 1, 3);
+	return model_from(record, 4);
+}
+
+/* The highest version of a list. -1: no list. */
+static inline int model_highest(struct span list)
+{
+	int highest = 0;
+
+	if (list.held != list.bytes || !list.bytes || list.data[0] != list.bytes - 1 || list.bytes < 3 ||
+	    list.bytes % 2 == 0)
+		return -1;
+	for (size_t i = 0; i < MODEL_TLS_VERSIONS && 1 + 2 * i < list.bytes; i++) {
+		int version = (int)model_number(list, 1 + 2 * i, 2);
+
+		if (version >= 0x0300 && version <= 0x0304 && version > highest)
+			highest = version;
+	}
+	return highest;
+}
+
+/* -2: no extension 43 among them; -1: that cannot be seen; else the highest version of its list. */
+static inline int model_extensions(struct span all, size_t left)
+{
+	for (int i = 0; i < MODEL_TLS_EXTENSIONS; i++) {
+		size_t bytes;
+
+		if (!left)
+			return -2;
+		if (all.held < 4)
+			return -1;
+		bytes = model_number(all, 2, 2);
+		if (model_number(all, 0, 2) == 43) {
+			size_t read = bytes < 1 + 2 * MODEL_TLS_VERSIONS ? bytes : 1 + 2 * MODEL_TLS_VERSIONS;
+			struct span list = model_from(all, 4);
+
+			if (4 + bytes > left || list.held < read)
+				return -1;
+			return model_highest((struct span){list.data, bytes, bytes});
+		}
+		if (4 + bytes > left || (4 + bytes > all.held && 4 + bytes != left))
+			return -1;
+		left -= 4 + bytes;
+		all = left ? model_from(all, 4 + bytes) : all;
+	}
+	return -1;
+}
+
+/* What a ClientHello offers at the highest, 0: nothing that is known, -1: it cannot be seen. */
+static inline int model_offered(struct span segment)
+{
+	size_t length = 0, at = 34;
+	struct span body = model_hello_body(segment, &length);
+	int legacy, listed;
+
+	if (body.held <= at || body.data[at] > 32)
+		return -1;
+	legacy = (int)model_number(body, 0, 2);
+	at += 1 + body.data[at];
+	if (body.held < at + 2 || !model_number(body, at, 2) || model_number(body, at, 2) % 2)
+		return -1;
+	at += 2 + model_number(body, at, 2);
+	if (body.held <= at || !body.data[at])
+		return -1;
+	at += 1 + body.data[at];
+	listed = -2;
+	if (at != length) {
+		if (body.held < at + 2 || at + 2 + model_number(body, at, 2) != length)
+			return -1;
+		listed = model_extensions(model_from(body, at + 2), length - at - 2);
+	}
+	if (listed != -2)
+		return listed;
+	return legacy > 0x0303 ? 0x0303 : legacy < 0x0300 ? 0 : legacy;
+}
+
 static inline void model_classify_segment(const struct model_packet *packet, struct message *message,
 					  struct bill *bill)
 {
@@ -807,6 +922,13 @@ static inline void model_classify_segment(const struct model_packet *packet, str
 	bool clear = packet->port_kind == SIPDAM_PORTS_TCP, syn = (packet->flags & 0x12) == 0x02;
 	bool begins = clear && !syn && model_start_line(text, true, message);
 
+	if (!clear && !syn && model_opens(packet, message)) {
+		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces - 1;
+		bill->tokens[message->class] = 1;
+		return;
+	}
+	if (message->missing)
+		return;
 	message->missing = clear && payload.held < payload.bytes; /* messages that cannot be counted */
 	if (message->missing && message->cut)
 		return;
@@ -941,9 +1063,9 @@ struct model_limit {
 
 static inline struct model_limit model_limit(const struct sipdam_limit *limit)
 {
-	return (struct model_limit){limit->unlimited,
-				    limit->rate ? SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / limit->rate : 0,
-				    limit->burst};
+	return (struct model_limit){
+		limit->unlimited, limit->rate ? SIPDAM_TICKS_PER_SECOND * SIPDAM_RATE_UNIT / limit->rate : 0,
+		limit->burst};
 }
 
 /*
@@ -1155,7 +1277,8 @@ static inline bool model_charge_pools(struct model *model, const struct bill *bi
 }
 
 /* What is known of a source, in force or not; with make, a place for it. */
-static inline struct model_known *model_known(struct model *model, const struct model_packet *packet, bool make)
+static inline struct model_known *model_known(struct model *model, const struct model_packet *packet,
+					      bool make)
 {
 	const __u32 *prefix = model->settings->policy.source_prefix;
 	struct model_known wanted = {.family = (__u8)packet->family, .prefix = prefix[packet->family]};
@@ -1404,7 +1527,8 @@ static inline bool model_is_exhausted(const struct model *model, int class)
 	       model->now - since < policy->verify_hold;
 }
 
-/* Half of the pool: each packet costs twice as much as others, of a bucket as large, with room for one at least. */
+/* Half of the pool: each packet costs twice as much as others, of a bucket as large, with room for one at
+ * least. */
 static inline bool model_charge_half(struct model *model, int class)
 {
 	struct model_limit limit = model_limit(&model->settings->policy.pool[class]), twice = limit;
@@ -1684,6 +1808,31 @@ static inline int model_follow(struct model *model, const struct model_packet *p
 
 /* ---- the whole way ---- */
 
+static inline bool model_is_drop(int reason)
+{
+	static const bool drops[SIPDAM_REASONS_MAX] = {
+#define X(name, number, label, verdict, sentence) [number] = SIPDAM_VERDICT_##verdict == SIPDAM_VERDICT_DROP,
+		SIPDAM_REASONS(X)
+#undef X
+	};
+
+	return drops[reason];
+}
+
+/* The gate comes last, for whoever would pass. What cannot be seen passes. */
+static inline int model_gate(const struct model *model, const struct message *message, int reason)
+{
+	__u32 least = model->settings->policy.tls_min_version;
+	int version;
+
+	if (!least || message->class != SIPDAM_CLASS_TLS_HELLO || model_is_drop(reason))
+		return reason;
+	version = model_offered(message->hello);
+	if (version < 0)
+		return message->hello.held < message->hello.bytes ? SIPDAM_REASON_TRUNCATED : reason;
+	return (__u32)version < least ? SIPDAM_REASON_TLS_VERSION : reason;
+}
+
 /* Steps 2 to 8. inherited: what the first fragment's verdict was, NONE for all other packets. */
 static inline int model_judge(struct model *model, const struct model_packet *packet, int inherited,
 			      struct message *message)
@@ -1704,18 +1853,7 @@ static inline int model_judge(struct model *model, const struct model_packet *pa
 	reason = model_charge(model, packet, message, &bill);
 	if (reason == SIPDAM_REASON_SOURCE_RATE && message->class == SIPDAM_CLASS_FRAGMENT)
 		return SIPDAM_REASON_FRAGMENT;
-	return reason;
-}
-
-static inline bool model_is_drop(int reason)
-{
-	static const bool drops[SIPDAM_REASONS_MAX] = {
-#define X(name, number, label, verdict, sentence) [number] = SIPDAM_VERDICT_##verdict == SIPDAM_VERDICT_DROP,
-		SIPDAM_REASONS(X)
-#undef X
-	};
-
-	return drops[reason];
+	return model_gate(model, message, reason);
 }
 
 /* From the deadline on, its very nanosecond included, the filter is as in monitor mode. */

@@ -352,7 +352,7 @@ static void test_segments(void **state)
 		{"SIP to the TLS port",
 		 {.protocol = TCP, .port = TLS_PORT, .payload = INVITE_TEXT},
 		 .expect = A_SEGMENT},
-		{"TLS hello to the TLS port",
+		{"the beginning of a record longer than any",
 		 {.protocol = TCP, .port = TLS_PORT, .payload = "\x16\x03\x01", .fill = 300},
 		 .expect = A_SEGMENT},
 	};
@@ -360,7 +360,7 @@ static void test_segments(void **state)
 	lab_rows(*state, rows, COUNT(rows));
 }
 
-/* Classes that no packet can have yet, and those that other rows here cannot show. */
+/* Classes that other rows here cannot show; those of TLS and WebSocket are tls_test.c's. */
 static void test_refused_and_fragment_are_classes_too(void **state)
 {
 	static const struct row rows[] = {
@@ -373,7 +373,7 @@ static void test_refused_and_fragment_are_classes_too(void **state)
 
 static bool class_is_absent(int class)
 {
-	return class == SIPDAM_CLASS_TLS_HELLO;
+	return class == SIPDAM_CLASS_TLS_HELLO || class == SIPDAM_CLASS_WS_UPGRADE;
 }
 
 /* Last: fails when a method or class has no row above. */

@@ -131,6 +131,11 @@ static void test_defaults_are_those_of_the_design(void **state)
 		{"limits.unknown.tcp_data.rate", "5000"},
 		{"limits.trusted.tls_hello.rate", "20"},
 		{"limits.trusted.tls_hello.burst", "200"},
+		{"limits.unknown.ws_upgrade.rate", "5"},
+		{"limits.unknown.ws_upgrade.burst", "50"},
+		{"limits.trusted.ws_upgrade.rate", "50"},
+		{"limits.pool.ws_upgrade.rate", "200"},
+		{"limits.pool.ws_upgrade.burst", "400"},
 		{"limits.peer.response.rate", "2000"},
 		{"limits.peer.response.burst", "16000"},
 		{"limits.peer.dialog.burst", "4000"},
@@ -181,7 +186,7 @@ static void test_defaults_are_those_of_the_design(void **state)
 static void test_table_of_fields_is_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 12 + 1) + 18);
+	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 13 + 1) + 18);
 	for (size_t i = 0; i < settings_field_count(); i++) {
 		const char *help = settings_field_help(i);
 

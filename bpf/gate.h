@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The gate of tls.min_version: the meter of what clients offer, whom the gate refuses, and what becomes of
+ * such a packet. It comes last, behind all limits, and is for everybody, allowed and trusted sources too.
+ * Where the version is not in sight it lets pass, and the meter counts that.
+ */
+#ifndef GATE_H
+#define GATE_H
+
+#include "maps.h"
+#include "packet.h"
+#include "tls.h"
+
+static __always_inline void gate_count(int version)
+{
+	__u32 zero = 0;
+	struct sipdam_tls_meter *meter = bpf_map_lookup_elem(&tls_meter, &zero);
+
+	if (meter)
+		meter->offered[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
+}
+
+/* Does the capture lack bytes of the payload? */
+static __always_inline bool is_short(const struct packet *packet)
+{
+	return packet->payload_length && packet->payload_offset + packet->payload_length > packet->present;
+}
+
+/*
+ * The reason of a packet that has a ClientHello and would pass for `reason`. hello: where it lies. A function
+ * of its own so that it is verified apart, and costs others nothing.
+ */
+__noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, const struct packet *packet,
+			  struct tls_hello *hello, int reason)
+{
+	int version;
+
+	if (!policy || !packet || !hello)
+		return reason;
+	version = tls_offered(frame, packet, hello);
+	gate_count(version);
+	if (version == TLS_UNSEEN)
+		return policy->tls_min_version && is_short(packet) ? SIPDAM_REASON_TRUNCATED : reason;
+	return (__u32)version < policy->tls_min_version ? SIPDAM_REASON_TLS_VERSION : reason;
+}
+
+/* Has this host the connection that a packet is of, more than a port that listens? */
+static __always_inline bool gate_has_connection(frame_t *frame, const struct packet *packet)
+{
+	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+	__be16 ports[2];
+	__u32 state;
+
+	if (cursor_load(&cursor, packet->transport_offset, ports, sizeof(ports)))
+		return false;
+	if (packet->family == 4) {
+		tuple.ipv4.saddr = packet->source.low >> 32;
+		tuple.ipv4.daddr = packet->destination.low >> 32;
+		tuple.ipv4.sport = ports[0];
+		tuple.ipv4.dport = ports[1];
+		socket = bpf_skc_lookup_tcp(frame, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &packet->source, sizeof(packet->source));
+		__builtin_memcpy(tuple.ipv6.daddr, &packet->destination, sizeof(packet->destination));
+		tuple.ipv6.sport = ports[0];
+		tuple.ipv6.dport = ports[1];
+		socket = bpf_skc_lookup_tcp(frame, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!socket)
+		return false;
+	state = socket->state;
+	bpf_sk_release(socket);
+	return state != BPF_TCP_LISTEN && state != BPF_TCP_TIME_WAIT;
+}
+
+/*
+ * What becomes of a packet that the gate refuses, so that the client has an error at once and waits for
+ * nothing: silence would cost it a minute. A server on this host gets a reset instead of the hello, and
+ * answers the client's next try with another; anybody else gets a hello that it can but refuse. Returns the
+ * verdict.
+ */
+__noinline int gate_turn_away(frame_t *frame, const struct packet *packet, const struct tls_hello *hello)
+{
+	int done;
+
+	if (!packet || !hello || packet->fragment != FRAGMENT_NONE)
+		return XDP_DROP;
+	if (gate_has_connection(frame, packet))
+		done = tls_make_reset(frame, packet);
+	else
+		done = tls_make_refused(frame, packet, hello);
+	return done ? XDP_PASS : XDP_DROP;
+}
+
+#endif
