@@ -8,6 +8,8 @@
  *   peer      who is sent a request, and who calls and is answered
  *   strikes   refusals of REGISTER and INVITE without a success in between
  *
+ * On ports of TLS it reads which version the server chooses, for a meter, and nothing else.
+ *
  * All other packets leave after a glance. It drops answers to strangers over the reflection limit, and has no
  * say in what else becomes of a packet (TC_ACT_UNSPEC).
  */
@@ -27,6 +29,7 @@
 #include "packet.h"
 #include "reflection.h"
 #include "stream.h"
+#include "tls.h"
 #include "verdict.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -70,6 +73,7 @@ struct work {
 	struct answer answer;
 	struct answer_text text;
 	struct connection segment; /* of TCP */
+	struct tls_hello hello;
 };
 
 struct {
@@ -171,6 +175,42 @@ __noinline int classify(frame_t *frame, struct work *work)
 		work->message.status = SIP_STATUS(found);
 	}
 	return 0;
+}
+
+/* ---- TLS ---- */
+
+static __always_inline bool is_tls(const struct packet *packet)
+{
+	return packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS;
+}
+
+/* A function of its own so that it is verified apart. */
+__noinline int count_chosen(frame_t *frame, struct work *work)
+{
+	struct sipdam_tls_meter *meter;
+	__u32 zero = 0;
+	int version;
+
+	if (!work)
+		return 0;
+	version = tls_chosen(frame, &work->packet, &work->hello);
+	meter = bpf_map_lookup_elem(&tls_meter, &zero);
+	if (meter && version != TLS_ASKS_AGAIN)
+		meter->chosen[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
+	return 0;
+}
+
+/* Most segments are no ServerHello: their first bytes tell. */
+static __always_inline void read_tls(frame_t *frame, struct work *work)
+{
+	const struct packet *packet = &work->packet;
+	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+	__u8 begin[TLS_BEGIN_BYTES];
+
+	if (packet->payload_length >= sizeof(begin) &&
+	    !cursor_load(&cursor, packet->payload_offset, begin, sizeof(begin)) &&
+	    tls_begins(begin) == TLS_BEGINS_SERVER)
+		count_chosen(frame, work);
 }
 
 /* ---- who is sent to ---- */
@@ -679,7 +719,9 @@ int sipdam_egress(struct __sk_buff *frame)
 		work->now = clock_now(&work->clock);
 		other = !is_protected(policy, work);
 	}
-	if (!other)
+	if (!other && is_tls(&work->packet))
+		read_tls(frame, work);
+	else if (!other)
 		classify(frame, work);
 	if (report) /* while the packet's source is the sender */
 		report_trial(report, reason, verdict, &work->packet, &work->message);

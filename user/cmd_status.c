@@ -12,6 +12,7 @@
 #include "lists.h"
 #include "loudest.h"
 #include "over_limit.h"
+#include "render.h"
 #include "snapshot.h"
 
 #define SECOND 1000000000LL
@@ -113,6 +114,20 @@ static json_t *connections_json(const struct snapshot *snapshot)
 			 (json_int_t)events[SIPDAM_CONNECTION_DISPLACED]);
 }
 
+/* What the gate asks for. */
+static const char *least_tls(const struct sipdam_policy *policy)
+{
+	return policy->tls_min_version == 0x0304 ? "1.3" : policy->tls_min_version == 0x0303 ? "1.2" : "none";
+}
+
+static json_t *tls_json(const struct snapshot *snapshot)
+{
+	json_t *tls = render_json_tls(&snapshot->tls);
+
+	json_object_set_new(tls, "min_version", json_string(least_tls(&snapshot->policy)));
+	return tls;
+}
+
 static json_t *status_json(const struct snapshot *snapshot)
 {
 	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
@@ -149,7 +164,8 @@ static int print_json(const struct snapshot *snapshot, const struct over_limits 
 {
 	json_t *object = status_json(snapshot);
 	json_t *over_limit = over_limits_json(over, &snapshot->policy);
-	bool whole = object && !json_object_set_new(object, "over_limit", over_limit);
+	bool whole = object && !json_object_set_new(object, "over_limit", over_limit) &&
+		     !json_object_set_new(object, "tls", tls_json(snapshot));
 	int error = whole && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 
 	json_decref(object);
@@ -279,6 +295,36 @@ static void print_verification(const struct snapshot *snapshot)
 						    : "switched off (verify.enabled)");
 }
 
+/* Newest version first, what cannot be told last. */
+static void print_versions(const char *what, const __u64 rows[SIPDAM_TLS_ROWS])
+{
+	const char *before = "";
+	char text[RENDER_COUNT];
+
+	printf("            %s: ", what);
+	for (int row = SIPDAM_TLS_1_3; row >= 0; row--) {
+		if (!rows[row])
+			continue;
+		printf("%s%s %s", before, render_tls_version(row), render_count(rows[row], text));
+		before = ", ";
+	}
+	printf("%s\n", *before ? "" : "none yet");
+}
+
+static void print_tls(const struct snapshot *snapshot)
+{
+	const struct sipdam_policy *policy = &snapshot->policy;
+
+	if (!policy->ports[SIPDAM_PORTS_TLS].count && !policy->ports[SIPDAM_PORTS_WSS].count)
+		return;
+	printf("TLS         clients may offer %s\n",
+	       policy->tls_min_version == 0x0304   ? "1.3 alone (tls.min_version)"
+	       : policy->tls_min_version == 0x0303 ? "1.2 and above (tls.min_version)"
+						   : "any version (tls.min_version)");
+	print_versions("handshakes by version offered", snapshot->tls.offered);
+	print_versions("and by version chosen", snapshot->tls.chosen);
+}
+
 static void print_text(const struct snapshot *snapshot, const struct over_limits *over)
 {
 	const struct sipdam_policy *policy = &snapshot->policy;
@@ -308,6 +354,7 @@ static void print_text(const struct snapshot *snapshot, const struct over_limits
 	print_trust(snapshot);
 	print_verification(snapshot);
 	print_connections(snapshot);
+	print_tls(snapshot);
 	print_tables(snapshot);
 	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])

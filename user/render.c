@@ -41,6 +41,12 @@ static const char *const verdicts[SIPDAM_VERDICTS] = {
 	[SIPDAM_VERDICT_WOULD_DROP] = "would_drop",
 };
 
+static const char *const tls_versions[SIPDAM_TLS_ROWS] = {
+#define X(name, number, label) [number] = label,
+	SIPDAM_TLS_VERSIONS(X)
+#undef X
+};
+
 static const char *const lists[SIPDAM_LISTS] = {
 	[SIPDAM_LIST_ALLOW] = "allow",
 	[SIPDAM_LIST_DENY] = "deny",
@@ -80,6 +86,11 @@ const char *render_class(int class)
 const char *render_transport(int transport)
 {
 	return label_of(transports, COUNT(transports), transport);
+}
+
+const char *render_tls_version(int row)
+{
+	return label_of(tls_versions, COUNT(tls_versions), row);
 }
 
 /* Messages of a method by verdict, over all transports. */
@@ -185,6 +196,25 @@ static json_t *json_interface(const struct snapshot_interface *interface)
 					  json_put(object, "bytes", json_totals(counters, true)) &&
 					  json_put(object, "reasons", render_json_reasons(counters)) &&
 					  json_put(object, "methods", render_json_methods(counters)));
+}
+
+static json_t *json_versions(const __u64 rows[SIPDAM_TLS_ROWS])
+{
+	json_t *object = json_object();
+	bool whole = object;
+
+	for (int row = 0; whole && row < SIPDAM_TLS_ROWS; row++)
+		if (tls_versions[row])
+			whole = json_put(object, tls_versions[row], json_count(rows[row]));
+	return json_whole(object, whole);
+}
+
+json_t *render_json_tls(const struct sipdam_tls_meter *meter)
+{
+	json_t *object = json_object();
+
+	return json_whole(object, json_put(object, "offered", json_versions(meter->offered)) &&
+					  json_put(object, "chosen", json_versions(meter->chosen)));
 }
 
 json_t *render_json_stats(const struct snapshot *snapshot, const char *interface)
@@ -534,6 +564,21 @@ static void metrics_connections(const struct snapshot *snapshot, FILE *out)
 	}
 }
 
+static void metrics_tls(const struct snapshot *snapshot, FILE *out)
+{
+	metric(out, "sipdam_tls_offered_total", "counter",
+	       "TLS handshakes begun by the highest version that the client offers.");
+	for (int row = 0; row < SIPDAM_TLS_ROWS; row++)
+		if (tls_versions[row])
+			fprintf(out, "sipdam_tls_offered_total{version=\"%s\"} %" PRIu64 "\n", tls_versions[row],
+				(uint64_t)snapshot->tls.offered[row]);
+	metric(out, "sipdam_tls_chosen_total", "counter", "TLS handshakes by the version that the server chose.");
+	for (int row = 0; row < SIPDAM_TLS_ROWS; row++)
+		if (tls_versions[row])
+			fprintf(out, "sipdam_tls_chosen_total{version=\"%s\"} %" PRIu64 "\n", tls_versions[row],
+				(uint64_t)snapshot->tls.chosen[row]);
+}
+
 static void metrics_policy(const struct snapshot *snapshot, FILE *out)
 {
 	metric(out, "sipdam_monitor_mode", "gauge", "1 if nothing is dropped, only counted as would_drop.");
@@ -589,6 +634,7 @@ void render_metrics(const struct snapshot *snapshot, FILE *out)
 	metrics_traffic(snapshot, out);
 	metrics_tables(snapshot, out);
 	metrics_connections(snapshot, out);
+	metrics_tls(snapshot, out);
 	metrics_policy(snapshot, out);
 }
 

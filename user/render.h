@@ -19,6 +19,7 @@ int render_reason_verdict(int reason);       /* enum sipdam_verdict: PASS or DRO
 const char *render_method(int method);       /* "INVITE", "other", "response" */
 const char *render_class(int class);         /* "invite" */
 const char *render_transport(int transport); /* "udp", "tcp", NULL */
+const char *render_tls_version(int row);     /* "1.3", by enum sipdam_tls_version */
 
 /* "1,234,567" */
 #define RENDER_COUNT 27 /* 18,446,744,073,709,551,615 */
@@ -28,6 +29,9 @@ const char *render_count(__u64 count, char text[RENDER_COUNT]);
  * over transports. New references; NULL when out of memory. */
 json_t *render_json_reasons(const struct sipdam_counters *counters);
 json_t *render_json_methods(const struct sipdam_counters *counters);
+
+/* {"offered": {VERSION: hellos, ...}, "chosen": {...}}, likewise. */
+json_t *render_json_tls(const struct sipdam_tls_meter *meter);
 
 /* The object of `stats --json`, interface NULL for all. New reference. */
 json_t *render_json_stats(const struct snapshot *snapshot, const char *interface);

@@ -130,6 +130,19 @@ static int read_table_events(struct snapshot *snapshot, struct problem *problem)
 	return 0;
 }
 
+static int read_tls(struct snapshot *snapshot, struct problem *problem)
+{
+	_cleanup_close_ int meter = pins_open("tls_meter", true, problem);
+	int error = meter;
+
+	if (meter >= 0) {
+		error = sum_cpus(meter, 0, (__u64 *)&snapshot->tls, sizeof(snapshot->tls) / sizeof(__u64));
+		if (error)
+			read_failed(problem, "tls_meter", error);
+	}
+	return error;
+}
+
 /* Lines that tell how full the table of sources is: a hash spreads them evenly, so the first are a fair sample. */
 #define FILL_LINES 4096
 
@@ -284,6 +297,8 @@ int snapshot_read(struct snapshot *snapshot, struct problem *problem)
 		error = read_interfaces(fresh, problem);
 	if (!error)
 		error = read_table_events(fresh, problem);
+	if (!error)
+		error = read_tls(fresh, problem);
 	if (!error) {
 		read_fill(fresh);
 		error = read_pools(fresh, problem);

@@ -29,6 +29,7 @@ struct snapshot {
 	size_t elsewhere; /* devices of other network namespaces */
 	struct snapshot_interface interface[SIPDAM_INTERFACES_MAX];
 	__u64 table_events[SIPDAM_TABLE_EVENTS]; /* sums over CPUs, by enum sipdam_table_event */
+	struct sipdam_tls_meter tls;             /* sums over CPUs */
 	__u64 pool_level[SIPDAM_CLASSES_MAX];    /* packets a pool would admit at once now, by class;
 						  * UINT64_MAX: unlimited */
 	__u64 verify_left[SIPDAM_CLASSES_MAX];   /* nanoseconds for which strangers must still send the

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "egress.h"
 #include "prog/lab.h"
 #include "unit/hello.h"
 
@@ -547,6 +548,61 @@ static void test_live_lists_and_fragments(void **state)
 	disconnect(&connection);
 }
 
+/* ---- what the server sends ---- */
+
+static struct egress *egress;
+
+/* A segment from one of the server's ports; row: of the meter, which counts it, or -1. */
+static void leaves(struct lab *lab, const char *name, const struct recipe *recipe, int from, int row)
+{
+	frame_build(&lab->frame, recipe);
+	put16(lab->frame.data + lab->frame.at[LAYER_TRANSPORT], from);
+	*lab->trial = (struct sipdam_trial){.now = lab->now};
+	assert_int_equal(egress_trial_run(egress, lab->frame.data, lab->frame.length), 0);
+	count_up(&lab->expected.slot[0].reason[0][SIPDAM_REASON_EGRESS], (__u32)lab->frame.length);
+	if (row >= 0)
+		lab->expected.hellos.chosen[row]++;
+	lab_compare(lab, name);
+	if (lab->failures)
+		fail_msg("%s", name);
+}
+
+static void test_what_the_server_chooses(void **state)
+{
+	static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+	struct lab *lab = *state;
+	struct problem problem = {""};
+	struct hello answer, again;
+	struct recipe recipe;
+
+	lab_policy(lab, PORTS);
+	if (egress_open_private(&egress, lab->filter, false, &problem))
+		fail_msg("%s", problem.text);
+	for (int i = 0; i < VERSIONS; i++) {
+		answer = hello_answer(&hellos[V13], TLS1_VERSION, versions[i], NULL);
+		recipe = segment(40000, answer.data, answer.bytes < 1400 ? answer.bytes : 1400);
+		leaves(lab, "an answer", &recipe, TLS_PORT, rows_of[i]);
+		recipe.family = 6;
+		recipe.tags = 1;
+		leaves(lab, "an answer of secure WebSocket", &recipe, WSS_PORT, rows_of[i]);
+	}
+	recipe = segment(40000, answer.data, answer.bytes);
+	leaves(lab, "from a port of WebSocket", &recipe, WS_PORT, -1);
+	leaves(lab, "from a port of clear SIP", &recipe, SIP_PORT, -1);
+	recipe = segment(40000, answer.data, 60);
+	leaves(lab, "cut", &recipe, TLS_PORT, SIPDAM_TLS_UNSEEN);
+	recipe = segment(40000, answer.data, 5);
+	leaves(lab, "cut before its type", &recipe, TLS_PORT, -1);
+	recipe = segment(40000, answer.data + 1, 100);
+	leaves(lab, "not at the beginning", &recipe, TLS_PORT, -1);
+	recipe = segment(40000, hellos[V13].data, hellos[V13].bytes);
+	leaves(lab, "a ClientHello", &recipe, TLS_PORT, -1);
+	again = hello_answer(&hellos[V13], TLS1_3_VERSION, TLS1_3_VERSION, "P-384");
+	recipe = segment(40000, again.data, again.bytes);
+	leaves(lab, "asks for another key", &recipe, TLS_PORT, -1);
+	egress_free(egress);
+}
+
 /* Last. */
 static void test_every_class_and_reason_had_a_row(void **state)
 {
@@ -572,6 +628,7 @@ int main(void)
 		lab_test(test_a_trial_alters_nothing),
 		lab_test(test_live),
 		lab_test(test_live_lists_and_fragments),
+		lab_test(test_what_the_server_chooses),
 		lab_test(test_every_class_and_reason_had_a_row),
 	};
 

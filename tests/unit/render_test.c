@@ -19,6 +19,7 @@
 
 #define ONE_REASON(name, number, label, verdict, sentence) +1
 #define ONE(name, number, label, x)                        +1
+#define ONE_VERSION(name, number, label)                   +1
 #define DROPS(name, number, label, verdict, sentence)      +(SIPDAM_VERDICT_##verdict == SIPDAM_VERDICT_DROP)
 
 enum {
@@ -26,6 +27,7 @@ enum {
 	DROP_REASONS = SIPDAM_REASONS(DROPS),
 	ALL_METHODS = SIPDAM_METHODS(ONE),
 	ALL_CLASSES = SIPDAM_CLASSES(ONE),
+	ALL_TLS_VERSIONS = SIPDAM_TLS_VERSIONS(ONE_VERSION),
 };
 
 /* Reads what was printed, once. */
@@ -84,6 +86,9 @@ static struct snapshot *make_snapshot(void)
 	snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED] = 13;
 	snapshot->table_events[SIPDAM_TABLE_CONTENDED] = 14;
 	snapshot->table_events[SIPDAM_TABLE_BAN_REFUSED] = 15;
+	snapshot->tls.offered[SIPDAM_TLS_1_3] = 21;
+	snapshot->tls.offered[SIPDAM_TLS_UNSEEN] = 22;
+	snapshot->tls.chosen[SIPDAM_TLS_1_2] = 23;
 	snapshot->banned = 16;
 	snapshot->trusted = 17;
 	snapshot->peers = 18;
@@ -464,7 +469,26 @@ static void metrics_have_every_row(void **state)
 	assert_int_equal(lines_with(text, "sipdam_pool_level{"), 2);
 	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 5);
 	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 6);
+	assert_int_equal(lines_with(text, "sipdam_tls_offered_total{"), ALL_TLS_VERSIONS);
+	assert_int_equal(lines_with(text, "sipdam_tls_chosen_total{"), ALL_TLS_VERSIONS);
 	assert_line(text, "sipdam_packets_total{interface=\"eth0\",verdict=\"pass\",reason=\"truncated\"} 0");
+	assert_line(text, "sipdam_tls_offered_total{version=\"1.3\"} 21");
+	assert_line(text, "sipdam_tls_offered_total{version=\"unseen\"} 22");
+	assert_line(text, "sipdam_tls_chosen_total{version=\"1.2\"} 23");
+	assert_line(text, "sipdam_tls_chosen_total{version=\"1.3\"} 0");
+}
+
+static void versions_are_all_there(void **state)
+{
+	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
+	json_t *object = render_json_tls(&snapshot->tls);
+	_cleanup_free_ char *text = json_dumps(object, JSON_COMPACT);
+
+	(void)state;
+	assert_string_equal(text, "{\"offered\":{\"unseen\":22,\"unknown\":0,\"ssl3\":0,\"1.0\":0,\"1.1\":0,"
+				  "\"1.2\":0,\"1.3\":21},\"chosen\":{\"unseen\":0,\"unknown\":0,\"ssl3\":0,"
+				  "\"1.0\":0,\"1.1\":0,\"1.2\":23,\"1.3\":0}}");
+	json_decref(object);
 }
 
 /* A name of a metric has one HELP, one TYPE, and rows right behind them. */
@@ -490,7 +514,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 30);
+	assert_int_equal(described, 32);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -612,6 +636,7 @@ int main(void)
 		cmocka_unit_test(text_bytes_change_unit_where_they_would_round_up),
 		cmocka_unit_test(metrics_have_every_row),
 		cmocka_unit_test(metrics_are_all_described),
+		cmocka_unit_test(versions_are_all_there),
 		cmocka_unit_test(metrics_tell_of_a_deadline),
 		cmocka_unit_test(metrics_read_exactly),
 		cmocka_unit_test(metrics_without_a_filter_say_so),
