@@ -8,7 +8,7 @@
  *   peer      who is sent a request, and who calls and is answered
  *   strikes   refusals of REGISTER and INVITE without a success in between
  *
- * On ports of TLS it reads which version the server chooses, for a meter, and nothing else.
+ * On ports of TLS it reads which version the server chooses, for a meter.
  *
  * All other packets leave after a glance. It drops answers to strangers over the reflection limit, and has no
  * say in what else becomes of a packet (TC_ACT_UNSPEC).

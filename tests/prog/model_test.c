@@ -551,7 +551,7 @@ static void enough_of_everything(void **state)
 	struct meeting *meeting = *state;
 
 	for (size_t i = 0; i < COUNT(reasons); i++) {
-		if (meeting->reasons[reasons[i]] * 200 < meeting->packets)
+		if (meeting->reasons[reasons[i]] * 300 < meeting->packets)
 			fail_msg("%llu of %llu packets have reason %s", meeting->reasons[reasons[i]],
 				 meeting->packets, reason_label(reasons[i]));
 	}
