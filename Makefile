@@ -83,10 +83,12 @@ $(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h tests/unit/*.h) $(fi
 		$$($(PKG_CONFIG) --libs cmocka $(LIBS) $$(sed -n 's|^// libs:||p' $<))
 
 lab: $(LAB)
+LAB_LIBS := jansson
+$(B)/lab/tls_caller: LAB_LIBS := openssl
 $(B)/lab/%: tests/lab/%.c $(wildcard tests/lab/*.h) | $(B)/.deps
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -o $@ $< $$($(PKG_CONFIG) --libs jansson)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -o $@ $< $$($(PKG_CONFIG) --libs $(LAB_LIBS))
 
 # `sudo make run` shows the filter at work between two private namespaces; IFACE=eth0 attaches it for real.
 run:
