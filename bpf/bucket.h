@@ -96,7 +96,7 @@ static __always_inline void limit_grow(struct sipdam_limit *grown, const struct 
 	__u64 burst = base->burst + further * each->burst;
 
 	*grown = *base;
-	if (!devices || !base->depth || !each->depth || !base->interval || !each->interval ||
+	if (devices < 2 || !base->depth || !each->depth || !base->interval || !each->interval ||
 	    base->interval > GROWN_INTERVAL_MAX ||
 	    each->interval > GROWN_INTERVAL_MAX)
 		return;

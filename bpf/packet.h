@@ -345,6 +345,8 @@ static __always_inline int port_kind(const struct sipdam_policy *policy, __u8 pr
 
 	if (port && policy->ports[first].port[0] == port)
 		return first;
+	if (port && protocol == IPPROTO_TCP && policy->ports[SIPDAM_PORTS_TLS].port[0] == port)
+		return SIPDAM_PORTS_TLS;
 	return port_search(policy, protocol, port);
 }
 

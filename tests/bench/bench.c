@@ -26,6 +26,7 @@
 
 #define ROUNDS_MAX  999
 #define FRAME_BYTES 559 /* a SIPp INVITE with its SDP */
+#define FRAME_MAX   1514
 
 enum program { BARE_DROP, BARE_PASS, BARE_LINE, FILTER };
 enum policy {
@@ -45,6 +46,9 @@ enum policy {
 	POLICIES
 };
 
+/* What the packets are, over UDP or TCP. */
+enum kind { KIND_INVITE, KIND_SYN, KIND_DATA, KIND_HELLO };
+
 struct sample_case {
 	const char *name;
 	enum program program;
@@ -56,6 +60,7 @@ struct sample_case {
 	double sample[ROUNDS_MAX];
 	__u32 spread; /* of the sources; 0: none */
 	bool ipv6;
+	enum kind kind;
 };
 
 #define TEN    0x0a000000u
@@ -101,6 +106,13 @@ static const struct listing {
 		.policy = POLICY_##rules, .expected = XDP_DROP, .spread = scattered, .ipv6 = family6         \
 	}
 
+/* From one source over TCP. */
+#define TCP_CASE(label, what, verdict, rules)                                                                \
+	{                                                                                                    \
+		.name = label, .program = FILTER, .bare = BARE_##verdict, .port = 5061, .base = TEN,         \
+		.sources = 1, .policy = POLICY_##rules, .expected = XDP_##verdict, .kind = KIND_##what       \
+	}
+
 static struct sample_case cases[] = {
 	CASE("bare XDP_DROP", BARE_DROP, DROP, 5060, TEN, 1, DEFAULT),
 	CASE("bare XDP_PASS", BARE_PASS, PASS, 5060, TEN, 1, DEFAULT),
@@ -113,6 +125,10 @@ static struct sample_case cases[] = {
 	CASE("50,000 banned sources", FILTER, DROP, 5060, BANNED, BANS, BANS),
 	CASE("one hot source, dropped", FILTER, DROP, 5060, TEN, 1, DEFAULT),
 	CASE("one source, passed", FILTER, PASS, 5060, TEN, 1, WIDE),
+	TCP_CASE("TLS, a segment in mid-message", DATA, PASS, WIDE),
+	TCP_CASE("TCP, SYN dropped", SYN, DROP, DEFAULT),
+	TCP_CASE("TLS, hello of 20 extensions", HELLO, PASS, WIDE),
+	TCP_CASE("TLS, hello dropped", HELLO, DROP, DEFAULT),
 	CASE("10,000 sources", FILTER, DROP, 5060, ELEVEN, 10000, DEFAULT),
 	CASE("one hot source, others are banned", FILTER, DROP, 5060, TEN, 1, BANS),
 	CASE("one source, passed, others are banned", FILTER, PASS, 5060, TEN, 1, WIDE_BANS),
@@ -150,13 +166,13 @@ static void put16(__u8 *at, unsigned int value)
 /* The source but for its third and fourth group. */
 static const __u8 source6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
 
-static void put_ipv4(__u8 *header)
+static void put_ipv4(__u8 *header, unsigned int bytes, __u8 protocol)
 {
 	memset(header, 0, 20);
 	header[0] = 0x45;
-	put16(header + 2, FRAME_BYTES - 14);
+	put16(header + 2, bytes);
 	header[8] = 64;
-	header[9] = 17;
+	header[9] = protocol;
 }
 
 static void put_ipv6(__u8 *header)
@@ -186,11 +202,66 @@ static void make_frame(__u8 frame[FRAME_BYTES], __u16 port, bool ipv6)
 	if (ipv6)
 		put_ipv6(frame + 14);
 	else
-		put_ipv4(frame + 14);
+		put_ipv4(frame + 14, FRAME_BYTES - 14, 17);
 	put16(udp, 5060);
 	put16(udp + 2, port);
 	put16(udp + 4, FRAME_BYTES - (udp - frame));
 	memcpy(udp + 8, text, sizeof(text) - 1);
+}
+
+#define HELLO_BYTES      600
+#define HELLO_EXTENSIONS 20
+
+/*
+ * A ClientHello as a browser sends it: a session's number, 16 cipher suites and 20 extensions, of which the
+ * last is the list of versions. The one before is padding, where the harness keeps its state.
+ */
+static void put_hello(__u8 *hello)
+{
+	static const __u8 versions[] = {0, 43, 0, 5, 4, 3, 4, 3, 3};
+	__u8 *at = hello + 9 + 34;
+
+	memset(hello, 0, HELLO_BYTES);
+	memcpy(hello, "\x16\3\1", 3);
+	put16(hello + 3, HELLO_BYTES - 5);
+	hello[5] = 1;
+	put16(hello + 7, HELLO_BYTES - 9);
+	put16(hello + 9, 0x0303);
+	*at = 32;
+	at += 33;
+	put16(at, 32);
+	at += 34;
+	*at = 1;
+	at += 2;
+	put16(at, HELLO_BYTES - (at + 2 - hello));
+	at += 2;
+	for (int i = 0; i < HELLO_EXTENSIONS - 2; i++, at += 4 + 8) {
+		put16(at, 100 + i);
+		put16(at + 2, 8);
+	}
+	put16(at, 21);
+	put16(at + 2, hello + HELLO_BYTES - sizeof(versions) - at - 4);
+	memcpy(hello + HELLO_BYTES - sizeof(versions), versions, sizeof(versions));
+}
+
+/* A segment of TCP over IPv4. Returns the frame's length. */
+static __u32 make_segment(__u8 *frame, __u16 port, enum kind kind)
+{
+	__u8 *tcp = frame + 14 + 20;
+	__u32 bytes = kind == KIND_SYN ? 0 : kind == KIND_HELLO ? HELLO_BYTES : FRAME_BYTES - 54;
+
+	memset(frame, 0xc3, FRAME_MAX);
+	memset(frame, 2, 12);
+	put16(frame + 12, 0x0800);
+	put_ipv4(frame + 14, 40 + bytes, 6);
+	memset(tcp, 0, 20);
+	put16(tcp, 40000);
+	put16(tcp + 2, port);
+	tcp[12] = 5 << 4;
+	tcp[13] = kind == KIND_SYN ? 0x02 : 0x18;
+	if (kind == KIND_HELLO)
+		put_hello(tcp + 20);
+	return bytes + 54 > FRAME_BYTES ? bytes + 54 : FRAME_BYTES;
 }
 
 /* A namespace with a veth pair: the harness is attached there, or each test run patches the kernel. */
@@ -370,13 +441,16 @@ static double measure_once(const struct sample_case *one, __u32 packets, __u64 s
 	struct {
 		__u32 base, sources, spread;
 	} varying = {one->base, one->sources, one->spread ? one->spread : 1};
-	__u8 frame[FRAME_BYTES];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
+	__u8 frame[FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = FRAME_BYTES,
 		    .repeat = packets);
 	int program = program_of(one), error;
 	__u32 zero = 0;
 
-	make_frame(frame, one->port, one->ipv6);
+	if (one->kind == KIND_INVITE)
+		make_frame(frame, one->port, one->ipv6);
+	else
+		opts.data_size_in = make_segment(frame, one->port, one->kind);
 	memcpy(frame + 500, &seed, sizeof(seed));
 	if (bpf_map_update_elem(bpf_map__fd(vary->maps.varying), &zero, &varying, BPF_ANY) ||
 	    bpf_map_update_elem(bpf_map__fd(vary->maps.under_test), &zero, &program, BPF_ANY))
