@@ -59,9 +59,21 @@ struct answer {
 
 #define ANSWER_ONES 0x0101010101010101ULL
 
+/* The position in the text, capped in the very register that becomes part of a pointer, as in
+ * cursor_capped(). */
+static __always_inline __u64 answer_at(__u64 at)
+{
+#ifdef __bpf__
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(ANSWER_BYTES - 1));
+	return at;
+#else
+	return at & (ANSWER_BYTES - 1);
+#endif
+}
+
 static __always_inline __u64 answer_word(const struct answer_text *text, __u32 at)
 {
-	const __u8 *from = &text->byte[at & (ANSWER_BYTES - 1)];
+	const __u8 *from = &text->byte[answer_at(at)];
 	__u64 word;
 
 #ifdef __bpf__
@@ -74,7 +86,7 @@ static __always_inline __u64 answer_word(const struct answer_text *text, __u32 a
 
 static __always_inline __u8 answer_byte(const struct answer_text *text, __u32 at)
 {
-	return text->byte[at & (ANSWER_BYTES - 1)];
+	return text->byte[answer_at(at)];
 }
 
 /* Which byte of a word is the first whose high bit is set in the mask (not 0, no other bits). */
@@ -296,11 +308,14 @@ static __always_inline void answer_skip_lines(const struct answer_text *text, st
 {
 #pragma nounroll
 	for (int i = 0; i < ANSWER_SKIP_BYTES / 16; i++) {
-		__u32 at = answer->at;
-		__u64 feeds = answer_feeds(answer_word(text, at));
+		__u64 feeds;
+		__u32 at;
 
+		asm volatile("" ::: "memory");
+		at = answer->at;
 		if (at >= answer->length)
 			break;
+		feeds = answer_feeds(answer_word(text, at));
 		if (!feeds) {
 			at += 8;
 			feeds = answer_feeds(answer_word(text, at));

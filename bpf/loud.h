@@ -37,8 +37,14 @@ static __always_inline __u64 loud_moment(__u64 now)
 static __always_inline struct loud *loud_place(struct loud *places, const struct packet *packet, __u32 class)
 {
 	__u32 mixed = (packet->source.low >> 32 ^ packet->source.low ^ packet->source.high) * 0x9e3779b1U;
+	__u64 place = mixed >> 29 ^ class;
 
-	return &places[(mixed >> 29 ^ class) & (LOUD_PLACES - 1)];
+#ifdef __bpf__
+	/* As in cursor_capped(): the compiler knows what three bits are, and Linux before 6.2 not after a ^.
+	 */
+	asm volatile("%0 &= %1" : "+r"(place) : "i"(LOUD_PLACES - 1));
+#endif
+	return &places[place & (LOUD_PLACES - 1)];
 }
 
 static __always_inline bool loud_is(const struct loud *loud, const struct packet *packet, __u64 moment,
