@@ -18,7 +18,7 @@
 
 /* What the tables of the filter take: two lines of 64 bytes for each source, and the rest. */
 #define BYTES_A_SOURCE 128LL
-#define BYTES_FIXED    (27LL << 20)
+#define BYTES_FIXED    (45LL << 20)
 
 /* --- reading --- */
 

@@ -3,6 +3,7 @@
 # bats file_tags=unmeasured
 # What `sipdam doctor` says of a host and an interface, and that the commands it prints mend it.
 
+# shellcheck disable=SC2154
 load lib
 
 setup() { machine_up; }
@@ -48,6 +49,12 @@ command_for() { jq -r --arg topic "$1" '.findings[] | select(.topic == $topic) |
 	sipdam attach e0 --mode native
 	report 0
 	[ "$(jq -r '.findings[] | select(.topic == "filter") | .interface + " " + .text' report)" = "e0 attached, native" ]
+	# What it says of memory is what the kernel holds, within a tenth.
+	# shellcheck disable=SC2016
+	inside sh -c 'for pin in /sys/fs/bpf/sipdam/*; do bpftool -j map show pinned "$pin" 2>/dev/null; done' |
+		jq -s 'map(.bytes_memlock // 0) | add / 1048576' >held
+	said=$(jq -r '.findings[] | select(.topic == "memory") | .text' report | grep -o '[0-9]* MiB' | head -1)
+	awk -v said="${said% MiB}" '{ print said, "MiB of", $1; exit !(said > $1 * 0.9 && said < $1 * 1.1) }' held
 	cat >foreign.c <<-END
 		#define SEC(name) __attribute__((section(name), used))
 		SEC("xdp") int foreign(void *ctx) { return 2; }
@@ -195,6 +202,25 @@ tls_report() { report "$1" tls "${@:2}"; }
 	refused 2 'doctor: tls: give one ADDRESS' sipdam doctor tls
 	refused 2 'doctor: --name and --timeout are for' sipdam doctor e0 --name sip.example.com
 	refused 2 'doctor: --timeout takes a time' sipdam doctor tls 127.0.0.1 --timeout 1ms
+	exec 4>&-
+}
+
+@test "doctor: tls: a filter in between that wants TLS 1.3 shows, and its limits do not mislead" {
+	quiet
+	certify own self now 'cn = "sip.example.com"'
+	inside ip address add 192.0.2.1/24 dev e0
+	in_world ip address add 192.0.2.2/24 dev w0
+	at=192.0.2.1 openssl_server 5061 own
+	asked() { in_world "$root/build/sipdam" doctor tls 192.0.2.1 --name sip.example.com --json >report; }
+	asked
+	jq -e '.versions["1.2"] == "accepted" and .versions["1.3"] == "accepted"' report
+	sipdam attach e0
+	sipdam set tls.min_version=1.3
+	asked
+	jq -c '.versions, .ciphers' report
+	jq -e '.versions == {"1.0": "refused", "1.1": "refused", "1.2": "refused", "1.3": "accepted"}' report
+	jq -e '(.ciphers["1.3"] | length == 3) and (.groups | length >= 4)' report
+	(($(stat 0 .reasons.tls_version) >= 3))
 	exec 4>&-
 }
 
