@@ -43,6 +43,13 @@ enum answer_line {
 	ANSWER_LINE_END = 5,    /* the empty line behind the headers */
 };
 
+/* Where in a Contact a byte is: what is in a URI, or quoted, is no parameter of it (RFC 3261 20.10, 25.1). */
+enum answer_within {
+	ANSWER_WITHIN_NONE = 0,
+	ANSWER_WITHIN_URI = 1,
+	ANSWER_WITHIN_QUOTES = 2,
+};
+
 struct answer {
 	__u32 at;              /* where the next line begins, or the rest of a long one */
 	__u32 length;          /* of the text */
@@ -55,6 +62,8 @@ struct answer {
 	__u8 inside;           /* 1: `at` is inside a line */
 	__u8 contacts;         /* 1: there is a Contact */
 	__u8 ended;            /* 1: the headers have ended */
+	__u8 within;           /* enum answer_within: of a Contact that is being read */
+	__u32 escaped;         /* where a quoted byte is that a backslash made an ordinary one */
 };
 
 #define ANSWER_ONES 0x0101010101010101ULL
@@ -231,6 +240,7 @@ static __always_inline void answer_begin_line(const struct answer_text *text, st
 	if (first == ' ' || first == '\t')
 		return;
 	answer->line = answer_line_at(text, at, &value);
+	answer->within = ANSWER_WITHIN_NONE;
 	if (answer->line == ANSWER_LINE_OTHER)
 		return;
 	if (answer->line == ANSWER_LINE_END) {
@@ -283,19 +293,51 @@ static __always_inline __u64 answer_feeds(__u64 word)
 	return answer_bytes(word, '\n');
 }
 
-/* Semicolons in one word at a position, up to `end` bytes of it. */
+/* A byte of a Contact that means something. */
+static __always_inline void answer_contact_mark(const struct answer_text *text, struct answer *answer, __u32 at)
+{
+	__u8 byte = answer_byte(text, at);
+
+	if (answer->within == ANSWER_WITHIN_QUOTES) {
+		if (at == answer->escaped)
+			return;
+		if (byte == '\\')
+			answer->escaped = at + 1;
+		else if (byte == '"')
+			answer->within = ANSWER_WITHIN_NONE;
+	} else if (answer->within == ANSWER_WITHIN_URI) {
+		if (byte == '>')
+			answer->within = ANSWER_WITHIN_NONE;
+	} else if (byte == ';') {
+		answer_contact_parameter(text, answer, at);
+	} else if (byte == '<') {
+		answer->within = ANSWER_WITHIN_URI;
+	} else if (byte == '"') {
+		answer->within = ANSWER_WITHIN_QUOTES;
+	}
+}
+
+/* Not 0 where the word has such bytes: < is > but for one bit. */
+static __always_inline __u64 answer_has_marks(__u64 word)
+{
+	return answer_bytes(word, ';') | answer_bytes(word | ('<' ^ '>') * ANSWER_ONES, '>') |
+	       answer_bytes(word, '"') | answer_bytes(word, '\\');
+}
+
+/* Such bytes in one word at a position, up to `end` bytes of it. */
 static __always_inline void answer_parameters(const struct answer_text *text, struct answer *answer, __u32 at,
 					      __u32 end)
 {
 	__u64 word = answer_word(text, at), marks;
 
-	if (!answer_bytes(word, ';'))
+	if (!answer_has_marks(word))
 		return;
-	marks = bytes_equal(word, ';');
+	marks = bytes_equal(word, ';') | bytes_equal(word, '<') | bytes_equal(word, '>') | bytes_equal(word, '"') |
+		bytes_equal(word, '\\');
 #pragma nounroll
 	for (__u32 byte = 0; byte < 8 && byte < end; byte++, marks >>= 8)
 		if (marks & 0x80)
-			answer_contact_parameter(text, answer, at + byte);
+			answer_contact_mark(text, answer, at + byte);
 }
 
 /*

@@ -549,6 +549,20 @@ static __always_inline bool is_opening(const struct work *work)
 	return work->packet.tcp_flags & TCP_SYN;
 }
 
+/* Its end, from this side: what comes again of it later is not read. */
+static __always_inline bool is_closing(const struct work *work)
+{
+	return work->packet.tcp_flags & (TCP_FIN | TCP_RST);
+}
+
+/* Where in this segment a message begins; behind its end where none does. */
+static __always_inline __u32 next_message(const struct work *work, int state, __u32 next)
+{
+	if (state == STREAM_KNOWN)
+		return next - work->sequence;
+	return state == STREAM_NEW && work->message.method && !streams_forgotten(false) ? 0 : ~0u;
+}
+
 __noinline int read_stream(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	__u32 length, next = 0, end;
@@ -559,16 +573,15 @@ __noinline int read_stream(frame_t *frame, const struct sipdam_policy *policy, s
 	length = work->packet.payload_length;
 	if (is_opening(work))
 		return stream_set(work->stream, work->sequence + 1, false, work->now);
-	if (!length)
+	if (!length && !is_closing(work))
 		return 0;
 	state = stream_find(work->stream, &next);
-	if (state == STREAM_GONE || (state == STREAM_NEW && !work->message.method))
-		return 0;
-	next = state == STREAM_KNOWN ? next - work->sequence : 0;
-	if (next >= length)
-		return 0;
-	end = read_segment(frame, policy, work, next);
-	return stream_set(work->stream, work->sequence + end, !end, work->now);
+	next = next_message(work, state, next);
+	if (next < length) {
+		end = read_segment(frame, policy, work, next);
+		return stream_set(work->stream, work->sequence + end, !end || is_closing(work), work->now);
+	}
+	return state == STREAM_KNOWN && is_closing(work) ? stream_set(work->stream, 0, true, work->now) : 0;
 }
 
 /* ---- the way of a packet ---- */

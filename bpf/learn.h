@@ -208,7 +208,7 @@ __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 #pragma nounroll
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct sipdam_known *record;
-		bool holds;
+		bool holds, becomes;
 
 		if (!known_find_slot(&grant->source, slot))
 			break;
@@ -217,14 +217,13 @@ __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 		if (!record ||
 		    !known_open_gate(grant->source.now + grant->lasting + (1ULL << SIPDAM_BAN_UNIT_SHIFT)))
 			break;
-		if (holds && known_renew(line, slot, record, grant))
-			return 1;
-		if (holds)
-			continue;
-		if (!known_may_take(line, slot->word, grant) || (!counted && !grants_are_left(grant)))
+		if (!holds && !known_may_take(line, slot->word, grant))
 			break;
-		counted = true;
-		if (known_take(line, slot, record, grant))
+		becomes = !holds || (grant->trusted && !(slot->word & SIPDAM_KNOWN_KIND));
+		if (becomes && !counted && !grants_are_left(grant))
+			break;
+		counted |= becomes;
+		if (holds ? known_renew(line, slot, record, grant) : known_take(line, slot, record, grant))
 			return 1;
 	}
 	count_table_event(SIPDAM_TABLE_GRANT_REFUSED);

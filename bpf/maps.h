@@ -219,7 +219,10 @@ struct {
 	__type(value, struct sipdam_line);
 } failures SEC(".maps");
 
-/* Where in a stream of TCP the server's next message begins. Full: the connection longest silent is forgotten. */
+/*
+ * Where in a stream of TCP the server's next message begins. Full: the connection longest silent is forgotten, those
+ * that are over first (SIPDAM_TABLE_STREAM_DISPLACED), and none is taken up under way any more.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

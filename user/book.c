@@ -300,6 +300,16 @@ size_t book_prefixes(const struct book *book, __u64 now, __u64 *first_end)
 	return count;
 }
 
+__u32 book_origins_held(const struct book *book, __u64 now)
+{
+	__u32 origins = 0;
+
+	for (size_t i = 0; i < book->count; i++)
+		if (!has_expired(&book->entry[i], now))
+			origins |= book->entry[i].origins;
+	return origins;
+}
+
 __u32 book_origins(const struct book *book, const struct sipdam_prefix *prefix, __u64 now)
 {
 	size_t low = 0, high = book->count;

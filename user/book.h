@@ -50,6 +50,9 @@ int book_merge(const struct book *book, __u64 now, struct book *merged);
 /* Prefixes that have not expired, and when the first of their records will (0: never). */
 size_t book_prefixes(const struct book *book, __u64 now, __u64 *first_end);
 
+/* Whence any entry that is in force comes. */
+__u32 book_origins_held(const struct book *book, __u64 now);
+
 /* Origins that hold a prefix, 0 if it is not there or expired. */
 __u32 book_origins(const struct book *book, const struct sipdam_prefix *prefix, __u64 now);
 

@@ -447,6 +447,27 @@ static int find_feed(const struct sipdam_meta *meta, const char *name, bool make
 	return make ? -ENOSPC : -ENOENT;
 }
 
+/* Gives up the names of feeds of which no entry is in force any more. 0 or -errno. */
+static int forget_expired_feeds(struct sipdam_meta *meta, struct problem *problem)
+{
+	static const int fed[] = {SIPDAM_LIST_ALLOW, SIPDAM_LIST_DENY};
+	__u64 now = book_now();
+	__u32 held = 0;
+	int error = 0;
+
+	for (size_t i = 0; !error && i < sizeof(fed) / sizeof(*fed); i++) {
+		struct book book = {};
+
+		error = live_list_read(fed[i], &book, problem);
+		held |= book_origins_held(&book, now);
+		book_free(&book);
+	}
+	for (int feed = 0; !error && feed < SIPDAM_FEEDS_MAX; feed++)
+		if (!(held & SIPDAM_ENTRY_FEED(feed)))
+			memset(meta->feeds[feed], 0, sizeof(meta->feeds[feed]));
+	return error;
+}
+
 int live_feed(int list, const char *file, bool make, struct problem *problem)
 {
 	const char *slash = strrchr(file, '/');
@@ -464,6 +485,12 @@ int live_feed(int list, const char *file, bool make, struct problem *problem)
 				   "%s: a feed's file name may have at most %zu characters", file,
 				   sizeof(name) - strlen(lists_name(list)) - 2);
 	feed = find_feed(&meta, name, make);
+	if (feed == -ENOSPC) {
+		error = forget_expired_feeds(&meta, problem);
+		feed = error ? error : find_feed(&meta, name, make);
+	}
+	if (error)
+		return error;
 	if (feed == -ENOSPC)
 		return problem_set(problem, feed,
 				   "%s: %d feeds are imported already, which is the most: flush one", file,

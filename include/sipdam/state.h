@@ -151,6 +151,8 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_BUDGET_PEERS      0
 #define SIPDAM_BUDGET_TRUSTED    1
 #define SIPDAM_BUDGET_REFLECTION 2
+/* And whether ever a connection was forgotten (bpf/stream.h). */
+#define SIPDAM_BUDGET_FORGOTTEN 3
 
 /* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h.
  */

@@ -144,4 +144,16 @@ pieces() { bpftool -j map show | jq '[.[] | select(.name == "list" or .name == "
 	expired() { (($(listed deny) == 1)); }
 	wait_until 5 expired
 	same "$(sipdam deny list | wc -l)" 1
+	# A feed without an entry in force gives its name up to the next; 24 may have one.
+	for i in {1..24}; do
+		echo "203.0.113.$i" >"$room/feed.$i"
+		sipdam deny import "$room/feed.$i" --for "$((i == 7 ? 1 : 3600))s" >/dev/null
+	done
+	echo 203.0.113.99 >"$room/feed.99"
+	expired() { sipdam deny import "$room/feed.99"; }
+	wait_until 5 expired
+	same "$(listed deny)" 25
+	sipdam deny list | grep -q 'feed feed.99'
+	run -1 sipdam deny import "$room/feed.7"
+	[[ $output == *"24 feeds are imported already"* ]]
 }

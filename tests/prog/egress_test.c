@@ -12,6 +12,13 @@
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* of unrolling */
 #include "../bpf/stamp.h"
 
+/* As bpf/stream.h says. */
+#define STREAM_TAG_SHIFT  44
+#define STREAM_LOST       (1ULL << 43)
+#define STREAM_TIME_SHIFT 32
+#define STREAM_TIME_MASK  0x7ffULL
+#define STREAM_UNIT_SHIFT 33
+
 #define TCP    6
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
@@ -604,6 +611,40 @@ static void test_grants_a_second(void **state)
 	is("10.9.200.1", PEER);
 }
 
+/* Nothing is left of this second's grants of trust. */
+static void use_grants_up(void)
+{
+	struct sipdam_line *budgets = way.table[TABLE_BUDGETS].memory;
+
+	budgets->word[SIPDAM_BUDGET_TRUSTED] = (way.lab->now + 2 * SECOND) >> SIPDAM_TICK_SHIFT;
+}
+
+/* A peer that becomes trusted takes one of them, and who is trusted already none. */
+static void test_a_peer_that_becomes_trusted(void **state)
+{
+	struct lab *lab = *state;
+
+	registers("192.0.2.2");
+	requests(PHONE);
+	is(PHONE, PEER);
+	use_grants_up();
+	answers(PHONE, CHALLENGE);
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	answers(PHONE, REGISTERED);
+	is(PHONE, PEER);
+	lab->now += SECOND / 2000 - TICK;
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	answers(PHONE, REGISTERED);
+	is(PHONE, PEER);
+	lab->now += TICK;
+	answers(PHONE, REGISTERED);
+	is(PHONE, TRUSTED);
+	use_grants_up();
+	lab->now += SECOND / 4000;
+	answers("192.0.2.2", REGISTERED); /* renewed */
+	ends_in("192.0.2.2", 600 * SECOND);
+}
+
 /* ---- strikes ---- */
 
 /* count refusals, so far apart. */
@@ -951,11 +992,12 @@ static void test_datagrams_that_leave_as_one(void **state)
 /* ---- streams ---- */
 
 static __u32 sequence;
+static const char *stream_server = SERVER;
 
 /* A segment of the server's to the phone; it takes the connection on. */
 static void segment_at(__u32 at, const char *text, int bytes, __u8 flags)
 {
-	struct recipe recipe = {.source = SERVER,
+	struct recipe recipe = {.source = stream_server,
 				.destination = PHONE,
 				.protocol = TCP,
 				.flags = flags,
@@ -970,6 +1012,17 @@ static void segment_at(__u32 at, const char *text, int bytes, __u8 flags)
 	memcpy(tcp + 4, &number, 4);
 	run_frame(text ? text : "a segment", 0);
 	ledger_read(way.lab, &way.lab->expected);
+}
+
+/* The next from another address of the server, or with flags. */
+static void segment_of(const char *server, const char *text, __u8 flags)
+{
+	const char *before = stream_server;
+
+	stream_server = server;
+	segment_at(sequence, text, 0, flags);
+	stream_server = before;
+	sequence += text ? strlen(text) : 0;
 }
 
 static void segment(const char *text)
@@ -1069,6 +1122,98 @@ static void test_lost_stream(void **state)
 	segment("xxxx" REGISTERED); /* met under way, in the midst of something */
 	segment(REGISTERED);
 	is(PHONE, STRANGER);
+}
+
+/* A connection is of one of the server's addresses: what another says at the same ports is none of it. */
+static void test_two_addresses_of_the_server(void **state)
+{
+	static const char other[] = "198.51.100.2";
+
+	(void)state;
+	sequence = 1000;
+	open_connection();
+	segment(CHALLENGE);
+	segment_of(other, "xxxx", 0);
+	sequence -= 4;
+	segment(REGISTERED); /* which the other's bytes have not put off */
+	is(PHONE, TRUSTED);
+
+	forget();
+	open_connection();
+	segment_of(other, "xxxx" CHALLENGE, 0); /* under way, in the midst of something */
+	sequence -= strlen("xxxx" CHALLENGE);
+	segment(CHALLENGE);
+	sequence += 7;
+	segment_of(other, REGISTERED, 0); /* taken up where a message begins */
+	is(PHONE, TRUSTED);
+}
+
+/* What comes again behind an end is not read, wherever it begins. */
+static void test_the_end_of_a_stream(void **state)
+{
+	static const __u8 ends[] = {FLAG_FIN, FLAG_RST};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		forget();
+		open_connection();
+		segment_of(SERVER, CHALLENGE, 0);
+		segment_of(SERVER, REGISTERED, ends[i]); /* still read */
+		is(PHONE, TRUSTED);
+		lab_disown(way.lab);
+		segment(REGISTERED);
+		is(PHONE, STRANGER);
+		open_connection();
+		segment(CHALLENGE);
+		segment_of(SERVER, NULL, ends[i]);
+		segment(REGISTERED);
+		is(PHONE, STRANGER);
+		open_connection();
+		segment(REGISTERED);
+		is(PHONE, TRUSTED);
+	}
+}
+
+/* Fills the lines of all streams with others, heard of at a time: lost ones, or not. */
+static void fill_streams(__u64 heard, bool lost)
+{
+	__u64 *words = way.table[TABLE_STREAMS].memory;
+	__u64 word = 1ULL << STREAM_TAG_SHIFT | (lost ? STREAM_LOST : 0) |
+		     (heard >> STREAM_UNIT_SHIFT & STREAM_TIME_MASK) << STREAM_TIME_SHIFT;
+
+	for (size_t i = 0; i < way.table[TABLE_STREAMS].bytes / sizeof(*words); i++)
+		words[i] = word;
+}
+
+/* Once one is forgotten no stream is taken up under way: it may be that one. One that is missed is counted. */
+static void test_a_forgotten_stream(void **state)
+{
+	static const struct {
+		__u64 ago;
+		bool lost, missed;
+	} rows[] = {{0, false, true}, {3590 * SECOND, false, true}, {3620 * SECOND, false, false}, {0, true, false}};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		__u64 before;
+
+		forget();
+		lab->now = 100 * HOUR;
+		segment(CHALLENGE REGISTERED); /* under way */
+		is(PHONE, TRUSTED);
+		lab_disown(lab);
+		fill_streams(lab->now - rows[i].ago, rows[i].lost);
+		ledger_read(lab, &lab->expected);
+		before = lab->expected.event[SIPDAM_TABLE_STREAM_DISPLACED];
+		open_connection();
+		assert_int_equal(lab->expected.event[SIPDAM_TABLE_STREAM_DISPLACED] - before, rows[i].missed);
+		memset(way.table[TABLE_STREAMS].memory, 0, way.table[TABLE_STREAMS].bytes);
+		segment(CHALLENGE REGISTERED);
+		is(PHONE, STRANGER);
+		open_connection();
+		segment(CHALLENGE REGISTERED);
+		is(PHONE, TRUSTED);
+	}
 }
 
 /* ---- reflection ---- */
@@ -1269,6 +1414,7 @@ int main(void)
 		way_test(test_full_line_of_failures),
 		way_test(test_old_challenges_go_before_refusals),
 		way_test(test_grants_a_second),
+		way_test(test_a_peer_that_becomes_trusted),
 		way_test(test_guesser),
 		way_test(test_what_is_refused),
 		way_test(test_success_clears),
@@ -1286,6 +1432,9 @@ int main(void)
 		way_test(test_several_in_a_segment),
 		way_test(test_forged_in_a_stream),
 		way_test(test_lost_stream),
+		way_test(test_two_addresses_of_the_server),
+		way_test(test_the_end_of_a_stream),
+		way_test(test_a_forgotten_stream),
 		way_test(test_reflection_of_a_source),
 		way_test(test_reflection_of_all),
 		way_test(test_reflection_of_others),
