@@ -62,7 +62,8 @@ struct work {
 	__u32 at;     /* where in the payload the text begins */
 	__u32 begins; /* where the message begins */
 	__u32 sequence, acknowledged;
-	__u16 port; /* the receiver's */
+	__u16 port;    /* the receiver's */
+	__u8 headless; /* 1: a capture lacks its headers */
 
 	/* What need not be cleared. */
 	struct clock_cache clock;
@@ -116,8 +117,10 @@ static __always_inline bool is_other(frame_t *frame, const struct sipdam_policy 
 static __always_inline bool is_read(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	struct packet *packet = &work->packet;
+	int reason = packet_read(frame, policy, packet);
 
-	return packet_read(frame, policy, packet) == SIPDAM_REASON_NONE && packet->family &&
+	work->headless = reason == SIPDAM_REASON_TRUNCATED;
+	return reason == SIPDAM_REASON_NONE && packet->family &&
 	       packet->fragment != FRAGMENT_FOLLOWER && !packet->cut;
 }
 
@@ -642,11 +645,23 @@ static __always_inline void learn_connection(const struct sipdam_policy *policy,
 	connection_sends(&work->segment, policy);
 }
 
+/* Does a capture lack bytes that there would be something to learn from? Of some datagrams the first line is enough. */
+static __always_inline bool is_unread(const struct work *work)
+{
+	const struct packet *packet = &work->packet;
+	bool told = is_datagram(work) && work->message.method &&
+		    (work->message.method != SIPDAM_METHOD_RESPONSE || !is_of_interest(work->message.status));
+
+	return !told && packet->payload_offset + packet->payload_length > packet->present;
+}
+
 /* The reason of a packet of ours, and what is learned of it. What is not sent nobody learns of. */
 static __always_inline int judge(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
-	if (!read_rest(frame, work) || (work->packet.family == 6 && is_mapped(&work->packet.destination)))
+	if (work->packet.family == 6 && is_mapped(&work->packet.destination))
 		return SIPDAM_REASON_EGRESS;
+	if (!read_rest(frame, work))
+		return is_unread(work) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_EGRESS;
 	if (!is_datagram(work))
 		hash_stream(work);
 	hash_receiver(work, policy);
@@ -665,7 +680,7 @@ static __always_inline int judge(frame_t *frame, const struct sipdam_policy *pol
 		read_datagrams(frame, policy, work);
 	else
 		read_stream(frame, policy, work);
-	return SIPDAM_REASON_EGRESS;
+	return is_unread(work) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_EGRESS;
 }
 
 /* By its reason alone: methods and classes are of what arrives. */
@@ -728,6 +743,8 @@ int sipdam_egress(struct __sk_buff *frame)
 	}
 	begin(frame, work);
 	other = !is_ours(frame, policy, work);
+	if (work->headless)
+		reason = SIPDAM_REASON_TRUNCATED;
 	if (!other) {
 		work->now = clock_now(&work->clock);
 		other = !is_protected(policy, work);

@@ -989,6 +989,61 @@ static void test_datagrams_that_leave_as_one(void **state)
 	lab_settle(lab, 0);
 }
 
+/* The reason of a packet of which a capture holds so many bytes; from a port. */
+static int reason_of_cut(struct recipe recipe, int port, int keep)
+{
+	struct frame *frame = &way.lab->frame;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->data, .repeat = 1);
+
+	recipe.source = SERVER;
+	recipe.destination = PHONE;
+	frame_build(frame, &recipe);
+	set_ports(frame, port, 5070);
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now, .wire_length = (__u32)frame->length};
+	opts.data_size_in = keep && (size_t)keep < frame->length ? (__u32)keep : (__u32)frame->length;
+	assert_int_equal(bpf_prog_test_run_opts(egress_program(way.egress), &opts), 0);
+	assert_false(way.lab->trial->dropped);
+	return way.lab->trial->reason;
+}
+
+/* Where a capture lacks what there would be to learn from, it says so; where that does not matter, it does not. */
+static void test_a_capture_cut_short(void **state)
+{
+#define FULL    0
+#define HEADERS 42
+	static const struct {
+		const char *name, *policy;
+		struct recipe recipe;
+		int port, keep;
+		bool truncated;
+	} rows[] = {
+		{"whole", "", {.payload = CHALLENGE}, SIP_PORT, FULL, false},
+		{"a challenge", "", {.payload = CHALLENGE}, SIP_PORT, HEADERS + 60, true},
+		{"no payload", "", {.payload = CHALLENGE}, SIP_PORT, HEADERS, true},
+		{"no ports", "", {.payload = CHALLENGE}, SIP_PORT, 36, true},
+		{"no transport header", "", {.payload = CHALLENGE}, SIP_PORT, 38, true},
+		{"of no interest", "", {.payload = ANSWER("100", "INVITE", "")}, SIP_PORT, HEADERS + 60, false},
+		{"a request", "", {.payload = REQUEST}, SIP_PORT, HEADERS + 40, false},
+		{"another port", "", {.payload = CHALLENGE}, 20000, HEADERS + 60, false},
+		{"nothing is learned", "trust: {learn: false}", {.payload = CHALLENGE}, SIP_PORT, HEADERS + 60, false},
+		{"of the allowed", "allow: [" PHONE "]", {.payload = CHALLENGE}, SIP_PORT, HEADERS + 60, false},
+		{"a stream", "", {.protocol = TCP, .payload = REQUEST}, SIP_PORT, 54 + 40, true},
+		{"a whole stream", "", {.protocol = TCP, .payload = REQUEST}, SIP_PORT, FULL, false},
+		{"TLS", "", {.protocol = TCP, .payload = REQUEST}, 5061, 54 + 40, false},
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		int reason;
+
+		forget();
+		lab_policy(*state, rows[i].policy);
+		reason = reason_of_cut(rows[i].recipe, rows[i].port, rows[i].keep);
+		if (reason != (rows[i].truncated ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_EGRESS))
+			fail_msg("%s: %s", rows[i].name, reason_label(reason));
+	}
+	lab_settle(*state, 0);
+}
+
 /* ---- streams ---- */
 
 static __u32 sequence;
@@ -1427,6 +1482,7 @@ int main(void)
 		way_test(test_modes),
 		way_test(test_long_answers),
 		way_test(test_datagrams_that_leave_as_one),
+		way_test(test_a_capture_cut_short),
 		way_test(test_stream),
 		way_test(test_refusals_in_a_stream),
 		way_test(test_several_in_a_segment),
