@@ -4,7 +4,8 @@
  * says, for what arrives may be forged: its answer to a SYN begins a connection, and the client opens it by
  * returning the number that was sent to him; it ends with the server's own FIN or RST. A client's RST is
  * believed while it has the number that the server expects, and until the server sends something all the same.
- * What is not seen to answer, as where answers take another way, is not counted.
+ * A connection older than the filter is met when the server sends data on it. Where the server's packets take
+ * another way nothing is counted.
  *
  * No segment in the middle of a stream is looked up on its way in. Words: see sipdam/state.h.
  */
@@ -231,6 +232,12 @@ static __always_inline __u32 half_age(__u64 word, __u64 now)
 	return ((now >> OPENING_UNIT_SHIFT) - (word >> OPENING_TIME_SHIFT)) & OPENING_TIME_MASK;
 }
 
+/* What is left where the server has sent this segment, the last but for what it sends again. */
+static __always_inline __u64 last_word(const struct connection *segment)
+{
+	return segment->flags & TCP_FIN ? connection_head(segment->hash, SIPDAM_CONNECTION_ENDED) | 1 : 0;
+}
+
 /* Spans since an open connection was counted. */
 static __always_inline __u64 counted_ago(__u64 word, __u64 now, const struct sipdam_policy *policy)
 {
@@ -282,7 +289,7 @@ static __always_inline __u64 gives_way(__u64 word, __u64 now, const struct sipda
 		return 3ULL << 32;
 	if (state == SIPDAM_CONNECTION_HALF)
 		return 1ULL << 32 | half_age(word, now);
-	if (state == SIPDAM_CONNECTION_RESET || counted_ago(word, now, policy) > 1)
+	if (state == SIPDAM_CONNECTION_ENDED || state == SIPDAM_CONNECTION_RESET || counted_ago(word, now, policy) > 1)
 		return 2ULL << 32;
 	return 0;
 }
@@ -311,6 +318,28 @@ __noinline int opening_place(const struct connection *segment, const struct sipd
 	return place;
 }
 
+/* The server's answers pass here: written once a second at most. */
+static __always_inline void note_answer(__u64 now)
+{
+	__u32 zero = 0;
+	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
+	volatile __u64 *seen = line ? &line->word[SIPDAM_BUDGET_ANSWERED] : NULL;
+
+	if (seen && now - *seen > 1000000000ULL)
+		*seen = now;
+}
+
+/* Did they within the last hour? */
+static __always_inline bool answers_were_seen(__u64 now)
+{
+	__u32 zero = 0;
+	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
+	__u64 seen = line ? line_word(line, SIPDAM_BUDGET_ANSWERED) : 0;
+
+	/* Signed: the clock of another CPU may be a tick ahead. */
+	return seen && (__s64)(now - seen) < (__s64)(3600 * 1000000000ULL);
+}
+
 /* The server has answered a SYN. */
 static __always_inline void connection_begins(struct sipdam_line *line, const struct connection *segment,
 					      const struct sipdam_policy *policy)
@@ -318,6 +347,7 @@ static __always_inline void connection_begins(struct sipdam_line *line, const st
 	int place = opening_place(segment, policy);
 	__u64 word = line_word(line, place);
 
+	note_answer(segment->now);
 	if (!(place & PLACE_FOUND)) {
 		count_connection(SIPDAM_CONNECTION_REFUSED);
 		return;
@@ -368,6 +398,22 @@ __noinline int connection_acknowledged(const struct connection *segment, const s
 	    bucket_swap(&line->word[open & PLACE_WAY], word, to))
 		count_again(segment, counted_ago(word, segment->now, policy), policy);
 	return 1;
+}
+
+/* Is a client's segment of a connection that is open, or that it opens itself: what the server sent is known? */
+__noinline int connection_is_known(const struct connection *segment)
+{
+	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	__u64 word;
+	int place;
+
+	if (!line || !segment)
+		return 0;
+	if (connection_place(segment->hash, SIPDAM_CONNECTION_OPEN) & PLACE_FOUND)
+		return 1;
+	place = connection_place(segment->hash, SIPDAM_CONNECTION_HALF);
+	word = line_word(line, place);
+	return place & PLACE_FOUND && (word & OPENING_ISN_MASK) == ((segment->acknowledged - 1) & OPENING_ISN_MASK);
 }
 
 /* The client's FIN has a sequence number of its own, which is no byte that it carried. */
@@ -434,7 +480,7 @@ static __always_inline void connection_goes_on(__u64 *place, __u64 word, const s
 	__u64 to = word_after(word, segment, ago);
 
 	if (segment->flags & (TCP_FIN | TCP_RST)) {
-		if (bucket_swap(place, word, 0))
+		if (bucket_swap(place, word, last_word(segment)))
 			count_end(segment, to & SIPDAM_CONNECTION_CARRIED ? word | SIPDAM_CONNECTION_CARRIED : word,
 				  policy);
 		return;
@@ -453,7 +499,7 @@ static __always_inline void connection_returns(__u64 *place, __u64 word, const s
 	bool half = connection_state(word) == SIPDAM_CONNECTION_HALF;
 
 	if (segment->flags & (TCP_FIN | TCP_RST)) {
-		bucket_swap(place, word, 0);
+		bucket_swap(place, word, last_word(segment));
 		return;
 	}
 	if (half && !segment->bytes)
@@ -468,6 +514,7 @@ static __always_inline void connection_returns(__u64 *place, __u64 word, const s
 __noinline int connection_place_any(__u64 hash)
 {
 	struct sipdam_line *line = connection_line(hash);
+	__u32 best = 0;
 	int place = 0;
 
 	if (!line)
@@ -478,11 +525,25 @@ __noinline int connection_place_any(__u64 hash)
 
 		if (connection_is(word, hash, SIPDAM_CONNECTION_OPEN))
 			return way | PLACE_FOUND;
-		if (connection_is(word, hash, SIPDAM_CONNECTION_RESET) ||
-		    (!place && connection_is(word, hash, SIPDAM_CONNECTION_HALF)))
+		if (!word || !connection_is(word, hash, connection_state(word)))
+			continue;
+		if (connection_state(word) >= best) {
+			best = connection_state(word);
 			place = way | PLACE_FOUND;
+		}
 	}
 	return place;
+}
+
+/* The server sends data on a connection older than the filter: it is open, and carries. */
+static __always_inline void connection_is_met(struct sipdam_line *line, const struct connection *segment,
+					      const struct sipdam_policy *policy)
+{
+	int place = opening_place(segment, policy);
+
+	if (place & PLACE_FOUND)
+		connection_opens(&line->word[place & PLACE_WAY], line_word(line, place), segment,
+				 open_word(segment, segment->acknowledged, SIPDAM_CONNECTION_CARRIED), policy);
 }
 
 /* A segment that the server sends. */
@@ -501,7 +562,13 @@ __noinline int connection_sends(const struct connection *segment, const struct s
 	}
 	place = connection_place_any(segment->hash);
 	word = line_word(line, place);
-	if (!(place & PLACE_FOUND) || !connection_is(word, segment->hash, connection_state(word)))
+	if (!(place & PLACE_FOUND)) {
+		if (segment->bytes && !(segment->flags & (TCP_FIN | TCP_RST)))
+			connection_is_met(line, segment, policy);
+		return 0;
+	}
+	if (!connection_is(word, segment->hash, connection_state(word)) ||
+	    connection_state(word) == SIPDAM_CONNECTION_ENDED)
 		return 0;
 	if (connection_state(word) == SIPDAM_CONNECTION_OPEN)
 		connection_goes_on(&line->word[place & PLACE_WAY], word, segment, policy);

@@ -36,6 +36,7 @@
 #include "refused.h"
 #include "segment.h"
 #include "sip.h"
+#include "sockets.h"
 #include "sources.h"
 #include "verdict.h"
 #include "verify.h"
@@ -788,6 +789,101 @@ static __always_inline __u32 ask_stamps(const struct run *run)
 	return work->verified;
 }
 
+/* Reads what there is to know of a segment's connection. A function of its own so that it is verified apart. */
+__noinline int read_segment(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct cursor cursor;
+	const struct packet *packet;
+	__be32 numbers[2];
+	__be16 port;
+
+	if (!policy || !work)
+		return 0;
+	packet = &work->packet;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (cursor_load(&cursor, packet->transport_offset, &port, sizeof(port)) ||
+	    cursor_load(&cursor, packet->transport_offset + PORTS_BYTES, numbers, sizeof(numbers)))
+		return 0;
+	work->segment = (struct connection){
+		.hash = connection_hash(&packet->destination, packet->port, &packet->source,
+					__builtin_bswap16(port)),
+		.source = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]),
+		.now = work->now,
+		.sequence = __builtin_bswap32(numbers[0]),
+		.acknowledged = __builtin_bswap32(numbers[1]),
+		.bytes = packet->payload_length,
+		.port = packet->port,
+		.flags = packet->tcp_flags,
+	};
+	return 1;
+}
+
+/*
+ * A SYN that its network or the pool has no token for: where this host listens and answers with cookies, its
+ * kernel can tell forged ones from others, up to so many as it can answer. A function of its own so that it is
+ * verified apart.
+ */
+__noinline int left_to_cookies(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	__u32 class = SIPDAM_CLASS_TCP_SYN;
+	struct sipdam_pool *pool;
+
+	if (!policy || !work || !policy->cookies_on || work->message.class != class ||
+	    work->message.data_tokens)
+		return 0;
+	pool = bpf_map_lookup_elem(&pools, &class);
+	if (!pool || (!is_trial && !socket_state(frame, &work->packet)))
+		return 0;
+	return limit_is_unlimited(&policy->cookies) ||
+	       pool_take(&pool->half_tat, work->now >> SIPDAM_TICK_SHIFT, &policy->cookies, 1) == BUCKET_ADMITS;
+}
+
+/* Must strangers send a request of any class twice that this segment holds? */
+static __always_inline bool segment_needs_proof(const struct run *run)
+{
+	const struct message *message = &run->work->message;
+	const struct sipdam_pool *pool;
+
+#pragma nounroll
+	for (__u32 class = 1; class < SIPDAM_CLASS_RESPONSE; class ++) {
+		if (message->class != class && !(message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff))
+			continue;
+		pool = bpf_map_lookup_elem(&pools, &class);
+		if (pool && verification_is_on(pool, run->work->now, run->policy) &&
+		    !limit_is_unlimited(&run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * While strangers must send their requests twice, a segment that holds one must be of a connection: nobody who
+ * forges his address has one. It is known by the table, or by this host's kernel; where neither can know, since
+ * the server's answers were not seen for an hour and no socket here is asked for, all are let by. A function of
+ * its own so that it is verified apart.
+ */
+__noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	struct run run = {.frame = frame, .policy = policy, .work = work};
+	int state;
+
+	if (!policy || !work || !segment_needs_proof(&run) || !read_segment(frame, policy, work) ||
+	    connection_is_known(&work->segment))
+		return 0;
+	state = socket_state(frame, &work->packet);
+	return state ? !is_connected(state) : answers_were_seen(work->now);
+}
+
+/* Only segments, and only of what may hold requests in clear. */
+static __always_inline bool is_of_no_connection(const struct run *run)
+{
+	struct work *work = run->work;
+
+	return !run->plain && work->packet.protocol == IPPROTO_TCP &&
+	       (is_request_class(work->message.class) || work->message.further) &&
+	       lacks_connection(run->frame, run->policy, work);
+}
+
 /* While the pool of its class is exhausted, a stranger's request goes no further before it comes again. */
 static __always_inline bool is_first_copy(const struct run *run)
 {
@@ -835,6 +931,8 @@ __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, s
 	struct run run = {.frame = frame, .policy = policy, .work = work};
 	struct sipdam_pool *pool;
 
+	if (left_to_cookies(frame, policy, work))
+		return SIPDAM_REASON_WITHIN_LIMITS;
 	if (!policy || !work || !policy->verify_enabled || !is_request_class(work->message.class) ||
 	    limit_is_unlimited(pool_limit(&run)))
 		return SIPDAM_REASON_POOL_RATE;
@@ -878,10 +976,12 @@ static __always_inline int judge(const struct run *run)
 	reason = known_reason(run);
 	if (reason)
 		return reason;
-	if (is_first_copy(run))
+	if (is_first_copy(run) || is_of_no_connection(run))
 		return SIPDAM_REASON_UNVERIFIED;
 	if (!network_admits(run))
-		return SIPDAM_REASON_NETWORK_RATE;
+		return !run->plain && left_to_cookies(run->frame, run->policy, work)
+			       ? SIPDAM_REASON_WITHIN_LIMITS
+			       : SIPDAM_REASON_NETWORK_RATE;
 	return pools_admit(run) ? let_in(run) : turned_away(run->frame, run->policy, run->work);
 }
 
@@ -1013,34 +1113,17 @@ static __always_inline bool tells_of_connection(const struct packet *packet)
 	       (!packet->payload_length || packet->tcp_flags & (TCP_FIN | TCP_RST));
 }
 
-/* What a segment that goes on tells of its connection. A function of its own so that it is verified apart. */
-__noinline int learn_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+/* What a segment that goes on tells of its connection. */
+static __always_inline void learn_connection(const struct run *run)
 {
-	struct cursor cursor;
-	const struct packet *packet;
-	__be32 numbers[2];
-	__be16 port;
+	struct work *work = run->work;
 
-	if (!policy || !work)
-		return 0;
-	packet = &work->packet;
-	cursor = cursor_open(frame, packet->present, packet->length);
-	if (cursor_load(&cursor, packet->transport_offset, &port, sizeof(port)) ||
-	    cursor_load(&cursor, packet->transport_offset + PORTS_BYTES, numbers, sizeof(numbers)))
-		return 0;
-	work->segment = (struct connection){
-		.hash = connection_hash(&packet->destination, packet->port, &packet->source,
-					__builtin_bswap16(port)),
-		.source = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]),
-		.now = work->now,
-		.sequence = __builtin_bswap32(numbers[0]),
-		.acknowledged = __builtin_bswap32(numbers[1]),
-		.bytes = packet->payload_length,
-		.port = packet->port,
-		.flags = packet->tcp_flags,
-	};
-	return packet->tcp_flags & (TCP_FIN | TCP_RST) ? connection_leaves(&work->segment, policy)
-						       : connection_acknowledged(&work->segment, policy);
+	if (!read_segment(run->frame, run->policy, work))
+		return;
+	if (work->packet.tcp_flags & (TCP_FIN | TCP_RST))
+		connection_leaves(&work->segment, run->policy);
+	else
+		connection_acknowledged(&work->segment, run->policy);
 }
 
 /* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
@@ -1056,7 +1139,7 @@ static __always_inline int judge_any(const struct run *run)
 		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
 	    (!is_drop(reason) || spares_all(run->policy, work->now)))
-		learn_connection(run->frame, run->policy, work);
+		learn_connection(run);
 	if (packet->fragment == FRAGMENT_FIRST && packet->family)
 		fragment_remember(packet, reason, work->now ? work->now : clock_now(&work->clock));
 	if (!packet->family)

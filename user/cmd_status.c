@@ -107,7 +107,8 @@ static json_t *connections_json(const struct snapshot *snapshot)
 						       (int)count->port[i].port, "open",
 						       (json_int_t)count->port[i].open, "silent",
 						       (json_int_t)count->port[i].silent));
-	return json_pack("{s:o, s:I, s:I, s:I, s:I}", "ports", ports, "opened",
+	return json_pack("{s:o, s:b, s:I, s:I, s:I, s:I}", "ports", ports, "syn_cookies",
+			 snapshot->policy.cookies_on != 0, "opened",
 			 (json_int_t)events[SIPDAM_CONNECTION_OPENED], "ended_silent",
 			 (json_int_t)events[SIPDAM_CONNECTION_SILENT], "uncounted",
 			 (json_int_t)events[SIPDAM_CONNECTION_REFUSED], "displaced_sources",
@@ -270,6 +271,9 @@ static void print_connections(const struct snapshot *snapshot)
 	printf("\n            %llu were opened, %llu ended that never carried a byte\n",
 	       (unsigned long long)events[SIPDAM_CONNECTION_OPENED],
 	       (unsigned long long)events[SIPDAM_CONNECTION_SILENT]);
+	printf("            SYNs beyond the pool %s\n",
+	       snapshot->policy.cookies_on ? "are left to the kernel's SYN cookies"
+					   : "are dropped (connections.syn_cookies)");
 	if (events[SIPDAM_CONNECTION_REFUSED] || events[SIPDAM_CONNECTION_DISPLACED])
 		printf("            not counted, since tables were full: %llu connections, %llu sources\n",
 		       (unsigned long long)events[SIPDAM_CONNECTION_REFUSED],

@@ -229,6 +229,20 @@ static int ready_lists(struct commit *commit, const struct book_change *const ch
 	return error ? problem_of_commit(error, problem) : 0;
 }
 
+/* Does this network namespace's kernel answer SYNs with cookies when it has no room for more? */
+static bool cookies_are_on(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_syncookies", "re");
+	int value = 0;
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%d", &value) != 1)
+		value = 0;
+	fclose(file);
+	return value > 0;
+}
+
 /* Policy and lists together beside those in force, then the switch. A list of no change stays. */
 static int commit(const struct sipdam_policy *policy, const struct book_change *const changes[SIPDAM_LISTS],
 		  struct problem *problem)
@@ -243,6 +257,8 @@ static int commit(const struct sipdam_policy *policy, const struct book_change *
 		return error;
 	error = ready_lists(&commit, changes, problem);
 	/* Words written under a policy with deeper buckets are still told from old ones. */
+	if (commit.after.syn_cookies == SIPDAM_COOKIES_AUTO)
+		commit.after.cookies_on = cookies_are_on();
 	if (commit.before.horizon > commit.after.horizon)
 		commit.after.horizon = commit.before.horizon;
 	if (!error)

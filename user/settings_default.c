@@ -91,6 +91,7 @@ static void default_stages(struct sipdam_policy *policy)
 	policy->ban_max = 3600 * SECOND;
 	policy->reflection_rate = 20000000;
 	policy->reflection_burst = 40000000;
+	policy->cookies = limit_of(50000, 50000);
 	policy->connections_per_source = 1000;
 	policy->connections_trusted = 10000;
 	policy->connections_forget = 2 * 3600 * SECOND;

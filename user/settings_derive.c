@@ -329,6 +329,8 @@ static void derive_connections(struct sipdam_policy *policy)
 	policy->connections_span = (__u32)(policy->connections_forget >> SIPDAM_CONNECTION_UNIT_SHIFT);
 	if (!policy->connections_span)
 		policy->connections_span = 1;
+	/* Where it is asked for what the host has, that is for who puts the policy in force to say. */
+	policy->cookies_on = policy->syn_cookies == SIPDAM_COOKIES_ON;
 }
 
 /* Words of tables, not pools: only those have 44 bits. */

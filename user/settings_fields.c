@@ -19,6 +19,9 @@
 static const struct field_choice modes[] = {{"enforce", 0}, {"monitor", 1}, {NULL, 0}};
 static const struct field_choice tls_versions[] = {{"none", 0}, {"1.2", 0x0303}, {"1.3", 0x0304}, {NULL, 0}};
 
+static const struct field_choice cookies[] = {
+	{"auto", SIPDAM_COOKIES_AUTO}, {"on", SIPDAM_COOKIES_ON}, {"off", SIPDAM_COOKIES_OFF}, {NULL, 0}};
+
 #define PLACE(member) offsetof(struct sipdam_policy, member)
 
 #define CHOICE(name, member, words, text)                                                                    \
@@ -99,6 +102,7 @@ static const struct field fields[] = {
 	SIPDAM_CLASSES(X)
 #undef X
 
+	LIMIT("limits.cookies", cookies, "SYNs beyond network and pool that are left to SYN cookies"),
 		BOOLEAN("verify.enabled", verify_enabled,
 			"Whether strangers must retransmit while a pool is exhausted."),
 	NUMBER("verify.min", FIELD_DURATION, verify_min, 0, HOUR,
@@ -132,6 +136,8 @@ static const struct field fields[] = {
 	       "Open connections on TCP ports from one source that has registered; 0: no cap."),
 	NUMBER("connections.forget", FIELD_DURATION, connections_forget, 5 * MINUTE, 7 * DAY,
 	       "How long a connection counts, at the least, on which the server sends nothing."),
+	CHOICE("connections.syn_cookies", syn_cookies, cookies,
+	       "Whether SYNs beyond network and pool are left to the kernel's SYN cookies; auto: if they are on."),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))

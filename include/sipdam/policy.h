@@ -107,6 +107,13 @@ enum sipdam_origin {
 /* Highest cap on connections of a source: counts have 15 bits. */
 #define SIPDAM_CONNECTIONS_MAX 30000
 
+/* Whether this host's kernel answers SYNs that it has no room for with cookies. */
+enum sipdam_cookies {
+	SIPDAM_COOKIES_AUTO = 0, /* as net.ipv4.tcp_syncookies says when a policy is put in force */
+	SIPDAM_COOKIES_ON = 1,
+	SIPDAM_COOKIES_OFF = 2,
+};
+
 struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
@@ -138,7 +145,10 @@ struct sipdam_policy {
 	__u64 connections_forget;                /* nanoseconds */
 	__u32 connections_span;                  /* the same in units of connections; derived, 1 at least */
 	__u32 connections_per_source, connections_trusted; /* 0: no cap */
+	__u32 syn_cookies;                                 /* enum sipdam_cookies, as configured */
+	__u32 cookies_on;            /* 1: SYNs beyond network and pool are left to them; derived */
 	__u32 reserved;
+	struct sipdam_limit cookies; /* so many of those */
 	__u8 origin[SIPDAM_FIELDS_MAX];          /* enum sipdam_origin by number of the field */
 };
 

@@ -153,6 +153,7 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_BUDGET_REFLECTION 2
 /* And whether ever a connection was forgotten (bpf/stream.h). */
 #define SIPDAM_BUDGET_FORGOTTEN 3
+#define SIPDAM_BUDGET_ANSWERED 4 /* when the server was last seen to answer a SYN, nanoseconds */
 
 /* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h.
  */
@@ -166,6 +167,7 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
  *   open   carried:1 | port:10, low bits of the server's | time:16 in units of 2^35 ns, when it was counted |
  *          next:15, a hash of the sequence number that the server expects of the client
  *   reset  as open: the client says that it is over, and the server has sent nothing since
+ *   ended  the server has sent its FIN, and may send again what comes before that
  * A word of `conn_levels` is tag:16 of a source | lately:15 | before:15 | time:18, its open connections
  * that were counted in this span of connections.forget and in the one before; time in units of 2^35 ns.
  */
@@ -173,6 +175,7 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_LEVEL_LINES      16384 /* room for 131,072 sources */
 
 enum sipdam_connection_state {
+	SIPDAM_CONNECTION_ENDED = 0, /* of a word that is not 0 */
 	SIPDAM_CONNECTION_HALF = 1,
 	SIPDAM_CONNECTION_OPEN = 2,
 	SIPDAM_CONNECTION_RESET = 3,

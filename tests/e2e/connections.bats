@@ -33,6 +33,8 @@ for order in sys.stdin:
     line = lines[number]
     if what == "say":
         line.sendall(b"\r\n\r\n")
+    elif what == "invite":
+        line.sendall(b"INVITE sip:a@192.0.2.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n")
     else:
         if what == "reset":
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -121,4 +123,61 @@ connections() {
 	grep -qx 'sipdam_connections_open{transport="tcp",port="5060"} 3' metrics
 	grep -qx 'sipdam_connections_silent{transport="tls",port="5061"} 0' metrics
 	grep -qx 'sipdam_connections_ended_silent_total 1' metrics
+}
+
+# A new policy sees what the kernel does now: cookies 0|1
+cookies() {
+	inside sysctl -qw "net.ipv4.tcp_syncookies=$1"
+	sipdam set limits.pool.tcp_syn.rate=0
+	[ "$(sipdam status --json | jq .connections.syn_cookies)" = "$2" ]
+}
+
+@test "connections: SYNs beyond the pool are the kernel's where it has cookies and listens" {
+	server
+	sipdam attach e0
+	client
+	until [[ -e answers ]]; do sleep 0.02; done
+	cookies 0 false
+	[ "$(tell open 1)" = refused ]
+	refused=$(stat 0 .reasons.pool_rate)
+	((refused > 0))
+	cookies 1 true
+	[ "$(tell open 1)" = open ]
+	[ "$(stat 0 .reasons.pool_rate)" = "$refused" ]
+	# A port of ours on which this host does not listen: whoever does may have no cookies.
+	in_world timeout 0.3 bash -c 'exec 5<>/dev/tcp/192.0.2.1/5061' || true
+	(($(stat 0 .reasons.pool_rate) > refused))
+	sipdam set connections.syn_cookies=off
+	[ "$(tell open 2)" = refused ]
+}
+
+# One segment with an INVITE in it, of no connection
+forged() {
+	in_world python3 -c '
+import socket, struct, sys
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+text = b"INVITE sip:a@192.0.2.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+tcp = struct.pack("!HHIIBBHHH", 40000, 5060, 1, 1, 0x50, 0x18, 512, 0, 0)
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40 + len(text), 0, 0, 64, 6, 0, bytes([192, 0, 2, 9]), bytes([192, 0, 2, 1]))
+line = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+line.bind(("w0", 0))
+line.send(mac + bytes(6) + b"\x08\x00" + ip + tcp + text)
+' "$(inside cat /sys/class/net/e0/address)"
+}
+
+@test "connections: while strangers must send twice a forged segment is none, and a connection older than the filter is one" {
+	server
+	client
+	until [[ -e answers ]]; do sleep 0.02; done
+	[ "$(tell open 1)" = open ]
+	sipdam attach e0
+	sipdam set limits.pool.invite='{rate: 0.1, burst: 1}'
+	send 0 20 --sources 20
+	counted 0 .reasons.unverified 19
+	forged
+	counted 0 .reasons.unverified 20
+	refused=$(stat 0 .reasons.pool_rate)
+	[ "$(tell invite 1)" = "done" ]
+	until (($(stat 0 .reasons.pool_rate) > refused)); do sleep 0.02; done
+	[ "$(stat 0 .reasons.unverified)" = 20 ]
 }

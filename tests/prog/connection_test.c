@@ -25,7 +25,7 @@
 #define A_SYN   PASSES(WITHIN_LIMITS, TCP_SYN, NONE)
 #define REFUSED_SYN DROPS(SOURCE_RATE, TCP_SYN, NONE)
 
-enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLES_OF_CONNECTIONS };
+enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLE_BUDGETS, TABLES_OF_CONNECTIONS };
 
 static struct {
 	struct lab *lab;
@@ -37,8 +37,8 @@ static struct {
 
 static int begin_all(void **state)
 {
-	static const char *const names[] = {"connections", "conn_levels"};
-	static const size_t lines[] = {SIPDAM_CONNECTION_LINES, SIPDAM_LEVEL_LINES};
+	static const char *const names[] = {"connections", "conn_levels", "budgets"};
+	static const size_t lines[] = {SIPDAM_CONNECTION_LINES, SIPDAM_LEVEL_LINES, 1};
 	struct problem problem = {""};
 
 	lab_open(state);
@@ -677,6 +677,162 @@ static void test_counts_of_ports(void **state)
 	assert_int_equal(connections_open(&count), 0);
 }
 
+/* ---- older than the filter ---- */
+
+static void test_met_under_way(void **state)
+{
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	lab_policy(lab, "connections: {per_source: 1}");
+	server_sends(&line, FLAG_ACK, ISN, 1, 0);
+	server_sends(&line, RST | FLAG_ACK, ISN, 1, 0);
+	server_sends(&line, FIN, ISN, 1, 5);
+	assert_int_equal(open_connections(), 0);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN, 1, 5);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 5, 1, 5);
+	assert_int_equal(open_connections(), 1);
+	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
+	/* What is sent again after the server's FIN is no connection. */
+	server_sends(&line, FIN, ISN + 10, 1, 0);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 5, 1, 5);
+	assert_int_equal(open_connections(), 0);
+	syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+	/* But one that is opened anew between the same ends is one. */
+	opens(&line);
+	assert_int_equal(open_connections(), 1);
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5);
+	assert_int_equal(open_connections(), 1);
+}
+
+/* ---- SYN cookies ---- */
+
+#define COOKIES "connections: {syn_cookies: on}\nlimits: {cookies: {rate: 1, burst: 2}, "
+#define POOL_OF_ONE "pool: {tcp_syn: {rate: 0.1, burst: 1}}"
+
+static void send_syns(const int reasons[5], int bytes, const char *policy)
+{
+	forget();
+	lab_policy(way.lab, policy);
+	for (int i = 0; i < 5; i++) {
+		char client[32];
+
+		snprintf(client, sizeof(client), "198.51.100.%d", 10 + i);
+		if (client_sends(&(struct line){.client = client, .port = 1}, FLAG_SYN, 1, 0, bytes).reason !=
+		    reasons[i])
+			fail_msg("%s: SYN %d: %s", policy, i, reason_label(way.lab->trial->reason));
+	}
+}
+
+/* Beyond pool and network SYNs are left to cookies, where they are on, and no more than is left to them. */
+static void test_left_to_cookies(void **state)
+{
+#define PASS SIPDAM_REASON_WITHIN_LIMITS
+#define POOL SIPDAM_REASON_POOL_RATE
+#define NET  SIPDAM_REASON_NETWORK_RATE
+	static const int cookies[] = {PASS, PASS, PASS, POOL, POOL}, none[] = {PASS, POOL, POOL, POOL, POOL},
+			 network[] = {PASS, PASS, PASS, NET, NET}, all[] = {PASS, PASS, PASS, PASS, PASS};
+	struct lab *lab = *state;
+
+	send_syns(cookies, 0, COOKIES POOL_OF_ONE "}");
+	send_syns(none, 0, "limits: {" POOL_OF_ONE "}"); /* a trial's auto */
+	send_syns(none, 0, "connections: {syn_cookies: off}\nlimits: {" POOL_OF_ONE "}");
+	send_syns(none, 1, COOKIES POOL_OF_ONE "}"); /* with bytes in it */
+	send_syns(network, 0, COOKIES "network: {rate: 0.1, burst: 1}}");
+	send_syns(all, 0,
+		  "connections: {syn_cookies: on}\nlimits: {cookies: unlimited, " POOL_OF_ONE "}");
+	lab->now += 10 * SECOND;
+	/* A source's own limit stays, and its cap. */
+	forget();
+	lab_policy(lab, COOKIES "unknown: {tcp_syn: {rate: 0.1, burst: 1}}, " POOL_OF_ONE "}");
+	syn(&(struct line){.port = 1}, (struct expect)A_SYN);
+	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
+}
+
+/* ---- forged segments that hold requests ---- */
+
+#define EXHAUSTED "limits: {pool: {invite: {rate: 0.1, burst: 1}}}"
+
+static int sends_text(const struct line *line, __u32 acknowledged, const char *text)
+{
+	struct recipe recipe = {.source = line->client ? line->client : CLIENT,
+				.protocol = IPPROTO_TCP,
+				.port = (__u16)line->to,
+				.payload = text};
+	__u8 *tcp;
+
+	frame_build(&way.lab->frame, &recipe);
+	tcp = way.lab->frame.data + way.lab->frame.at[LAYER_TRANSPORT];
+	put16(tcp, line->port);
+	put32(tcp + 8, acknowledged);
+	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
+	assert_int_equal(filter_trial_run(way.lab->filter, way.lab->frame.data, way.lab->frame.length), 0);
+	return way.lab->trial->reason;
+}
+
+/* Two INVITEs over UDP: with the second one the pool has refused, and strangers must send twice. */
+static void exhaust(void)
+{
+	const struct recipe recipe = {.source = OTHER, .payload = INVITE_TEXT};
+
+	assert_int_equal(lab_try(way.lab, &recipe), SIPDAM_REASON_WITHIN_LIMITS);
+	lab_try(way.lab, &recipe);
+}
+
+static void test_requests_of_no_connection(void **state)
+{
+	static const char *const filler = "Via: x\r\nContent-Length: 0\r\n\r\n" INVITE_TEXT;
+	static const char *const reply = "SIP/2.0 200 OK\r\n\r\n", *const other = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
+	const struct line open = {.port = 1, .to = SIP_PORT}, half = {.port = 2, .to = SIP_PORT},
+			  none = {.port = 3, .to = SIP_PORT}, tls = {.port = 4, .to = TLS_PORT};
+	struct lab *lab = *state;
+
+	lab_policy(lab, EXHAUSTED "\nverify: {hold: 20s}");
+	opens(&open);
+	syn_ack(&half);
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS); /* not yet */
+	forget();
+	opens(&open);
+	syn_ack(&half);
+	exhaust();
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&none, 1, filler), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&none, 1, reply), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&none, 1, other), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&tls, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&open, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+	assert_int_equal(sends_text(&half, ISN + 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+	assert_int_equal(sends_text(&half, ISN + 2, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 10 * SECOND; /* the pool has one, and for its refusals above it goes on */
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&open, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+	lab->now += 30 * SECOND; /* over */
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+}
+
+/* Who is known needs no proof; nor does anybody where none can be had, or none is asked for. */
+static void test_who_needs_no_connection(void **state)
+{
+	const struct line none = {.port = 3, .to = SIP_PORT};
+	struct lab *lab = *state;
+
+	lab_policy(lab, EXHAUSTED);
+	exhaust();
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE); /* answers are not seen */
+	syn_ack(&(struct line){.port = 9});
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_TRUSTED);
+	lab_disown(lab);
+	lab_policy(lab, EXHAUSTED "\nverify: {enabled: false}");
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+	lab_policy(lab, EXHAUSTED "\nverify: {hold: 2h}");
+	lab->now += HOUR - 1;
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 1;
+	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+}
+
 /* ---- full tables ---- */
 
 static __u64 keyed(__u64 high, __u64 low)
@@ -816,6 +972,10 @@ int main(void)
 		way_test(test_kept_by_what_the_server_sends),
 		way_test(test_end_of_a_forgotten_one),
 		way_test(test_counts_of_ports),
+		way_test(test_met_under_way),
+		way_test(test_left_to_cookies),
+		way_test(test_requests_of_no_connection),
+		way_test(test_who_needs_no_connection),
 		way_test(test_full_line),
 		way_test(test_end_of_a_displaced_count),
 		way_test(test_flood_of_openings),

@@ -284,8 +284,11 @@ static inline void say_connections(struct policy_text *policy, struct dice *dice
 {
 	static const int most[] = {0, 1, 1, 2, 2, 3, 5, 1000};
 
-	say(policy, "connections: {per_source: %d, trusted: %d, forget: %s}\n", ONE_OF(dice, most),
-	    ONE_OF(dice, most), dice->forget);
+	say(policy, "connections: {per_source: %d, trusted: %d, forget: %s, syn_cookies: %s}\n",
+	    ONE_OF(dice, most), ONE_OF(dice, most), dice->forget,
+	    chance(dice, 50)   ? "on"
+	    : chance(dice, 50) ? "off"
+			       : "auto");
 }
 
 static inline void generate_policy(struct policy_text *policy, struct dice *dice)
@@ -311,6 +314,7 @@ static inline void generate_policy(struct policy_text *policy, struct dice *dice
 		say_limits(policy, dice, "allowed", 30);
 	say_limit(policy, dice, "  network", crowd || loose == 1 ? 90 : 60);
 	say_limits(policy, dice, "pool", crowd ? 5 : loose == 2 ? 90 : 60);
+	say_limit(policy, dice, "  cookies", 70);
 }
 
 /* ---- payloads ---- */

@@ -177,6 +177,8 @@ struct model {
 	size_t knowns, known_room;
 	struct model_connection *connection;
 	size_t connections, connection_room;
+	__u64 answered;        /* when the server answered a SYN last, nanoseconds; 0: never */
+	__u64 cookies_full_at; /* tick */
 };
 
 /* Bytes on the wire, of which a capture may hold only the first. */
@@ -1410,6 +1412,9 @@ static inline void model_answered(struct model *model, const struct model_packet
 	connection->half = true;
 	connection->number = model_number(packet->rest, 8, 4);
 	connection->answered = model->now >> MODEL_OPENING_UNIT;
+	/* Left open: noted once a second at most. */
+	if (!model->answered || model->now - model->answered > MODEL_SECOND)
+		model->answered = model->now;
 }
 
 static inline void model_ended(struct model *model, const struct model_packet *packet)
@@ -1572,6 +1577,43 @@ static inline int model_refused(struct model *model, const struct model_packet *
 }
 
 /* Step 7: what strangers share. */
+/* Left open: where it is known that answers are seen here, for an hour after the last one, to a nanosecond. */
+#define MODEL_ANSWERS (3600 * MODEL_SECOND)
+
+/*
+ * Is a request in this segment of no connection, at a time when strangers must prove that they are there? A trial
+ * has no sockets to ask.
+ */
+static inline bool model_lacks_connection(struct model *model, const struct model_packet *packet,
+					  const struct bill *bill)
+{
+	const struct model_connection *connection;
+	bool needed = false;
+
+	if (packet->protocol != 6)
+		return false;
+	for (int class = SIPDAM_CLASS_INVITE; class < SIPDAM_CLASS_RESPONSE; class ++)
+		needed |= bill->tokens[class] && model_is_exhausted(model, class);
+	if (!needed || !model->answered || model->now - model->answered >= MODEL_ANSWERS)
+		return false;
+	connection = model_connection(model, packet, false);
+	return !connection || (!connection->open &&
+			       !(connection->half && connection->number == model_number(packet->rest, 8, 4)));
+}
+
+/* A SYN beyond network or pool, where the kernel answers with cookies: as many as are left to them. */
+static inline bool model_left_to_cookies(struct model *model, const struct message *message,
+					 const struct bill *bill)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_limit limit = model_limit(&policy->cookies);
+
+	if (message->class != SIPDAM_CLASS_TCP_SYN || policy->syn_cookies != SIPDAM_COOKIES_ON ||
+	    bill->tokens[SIPDAM_CLASS_TCP_DATA])
+		return false;
+	return model_conforms(&limit, model_tick(model), model->cookies_full_at, 1, &model->cookies_full_at);
+}
+
 static inline int model_charge_strangers(struct model *model, const struct model_packet *packet,
 					 const struct message *message, const struct bill *bill)
 {
@@ -1581,14 +1623,17 @@ static inline int model_charge_strangers(struct model *model, const struct model
 
 	if (model_retransmits(packet, message) && model_is_exhausted(model, message->class))
 		standing = model_standing(model, packet);
-	if (standing == MODEL_FIRST_COPY)
+	if (standing == MODEL_FIRST_COPY || model_lacks_connection(model, packet, bill))
 		return SIPDAM_REASON_UNVERIFIED;
 	if (!model_charge_network(model, packet, bill))
-		return SIPDAM_REASON_NETWORK_RATE;
+		return model_left_to_cookies(model, message, bill) ? SIPDAM_REASON_WITHIN_LIMITS
+								   : SIPDAM_REASON_NETWORK_RATE;
 	if (standing == MODEL_SENT_AGAIN_RECENT || standing == MODEL_VERIFIED_ALREADY)
 		admitted = model_charge_half(model, message->class);
 	else
 		admitted = model_charge_pools(model, bill);
+	if (!admitted && model_left_to_cookies(model, message, bill))
+		return SIPDAM_REASON_WITHIN_LIMITS;
 	if (!admitted)
 		return model_refused(model, packet, message, standing);
 	/* Left open: whom the pool refuses has sent again, and is not verified. */
@@ -1900,6 +1945,7 @@ static inline void model_clear(struct model *model)
 {
 	model->lines = model->datagrams = model->bans = model->knowns = model->connections = 0;
 	model->requests.count = model->verified.count = model->copies = 0;
+	model->answered = model->cookies_full_at = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 	memset(model->half_full_at, 0, sizeof(model->half_full_at));
 	memset(model->exhausted, 0, sizeof(model->exhausted));

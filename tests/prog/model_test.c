@@ -24,7 +24,7 @@
 struct meeting {
 	struct lab *lab;
 	struct egress *egress;
-	struct table connections, levels;
+	struct table connections, levels, budgets;
 	struct model model;
 	struct settings settings[2];
 	int in_force; /* which of them, -1: neither */
@@ -232,6 +232,7 @@ static void forget_connections(struct meeting *meeting)
 		return;
 	memset(meeting->connections.memory, 0, meeting->connections.bytes);
 	memset(meeting->levels.memory, 0, meeting->levels.bytes);
+	memset(meeting->budgets.memory, 0, meeting->budgets.bytes);
 }
 
 /* Runs a selection from empty tables on, to the first difference. */
@@ -490,6 +491,7 @@ static int meeting_open(void **state)
 		fail_msg("%s", problem.text);
 	map_lines(lab, &meeting->connections, "connections");
 	map_lines(lab, &meeting->levels, "conn_levels");
+	map_lines(lab, &meeting->budgets, "budgets");
 	*state = meeting;
 	return 0;
 }
@@ -501,6 +503,7 @@ static int meeting_close(void **state)
 
 	munmap(meeting->connections.memory, meeting->connections.bytes);
 	munmap(meeting->levels.memory, meeting->levels.bytes);
+	munmap(meeting->budgets.memory, meeting->budgets.bytes);
 	egress_free(meeting->egress);
 	trace_free(&meeting->trace);
 	model_free(&meeting->model);

@@ -167,6 +167,9 @@ static void test_defaults_are_those_of_the_design(void **state)
 		{"connections.per_source", "1000"},
 		{"connections.trusted", "10000"},
 		{"connections.forget", "2h"},
+		{"connections.syn_cookies", "auto"},
+		{"limits.cookies.rate", "50000"},
+		{"limits.cookies.burst", "50000"},
 	};
 	struct settings settings;
 	struct problem problem = {0};
@@ -182,11 +185,11 @@ static void test_defaults_are_those_of_the_design(void **state)
 	settings_free(&settings);
 }
 
-/* 14 before the limits, two for each class of four tiers and the pools and for networks, 18 after them. */
+/* 14 before the limits, two for each class of four tiers and the pools and for networks, 21 after them. */
 static void test_table_of_fields_is_whole(void **state)
 {
 	(void)state;
-	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 13 + 1) + 18);
+	assert_int_equal(settings_field_count(), 14 + 2 * (5 * 13 + 1) + 21);
 	for (size_t i = 0; i < settings_field_count(); i++) {
 		const char *help = settings_field_help(i);
 
@@ -282,6 +285,8 @@ static void test_files_are_taken(void **state)
 		{"reflection: {rate: 100, burst: 1}", "reflection.burst", "1"},
 		{"connections: {per_source: 0, trusted: 30000}", "connections.trusted", "30000"},
 		{"connections: {forget: 5m}", "connections.forget", "5m"},
+		{"connections: {syn_cookies: off}", "connections.syn_cookies", "off"},
+		{"limits: {cookies: unlimited}", "limits.cookies.rate", "unlimited"},
 	};
 
 	(void)state;
