@@ -179,6 +179,34 @@ static bool is_ours(__u32 id)
 	return !strcmp(info.name, PROGRAM);
 }
 
+/* Has a program the map of this id? More than it has are never asked for. */
+static bool has_map(int program, __u32 map)
+{
+	__u32 ids[64];
+	struct bpf_prog_info info = {.map_ids = (__u64)(unsigned long)ids, .nr_map_ids = 64};
+	__u32 length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(program, &info, &length))
+		return false;
+	for (__u32 i = 0; i < info.nr_map_ids && i < 64; i++)
+		if (ids[i] == map)
+			return true;
+	return false;
+}
+
+/* Does the program of this id go by the policy of the filter that runs? In doubt it does. */
+static bool is_of_this_filter(__u32 id)
+{
+	_cleanup_close_ int program = bpf_prog_get_fd_by_id(id);
+	_cleanup_close_ int map = pins_open("policy", true, NULL);
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	if (program < 0 || map < 0 || bpf_obj_get_info_by_fd(map, &info, &length))
+		return true;
+	return has_map(program, info.id);
+}
+
 bool egress_is_attached(unsigned int ifindex)
 {
 	return is_ours(program_at(ifindex));
@@ -286,9 +314,12 @@ void egress_detach(unsigned int ifindex)
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = EGRESS_HANDLE, .priority = EGRESS_PRIORITY);
 	HOOK(hook, ifindex);
 
-	if (egress_is_attached(ifindex))
+	bool attached = egress_is_attached(ifindex);
+
+	if (attached)
 		bpf_tc_detach(&hook, &opts);
-	if (slots_made_qdisc(ifindex))
+	/* One without our program may be another's, made in the place of ours. */
+	if (attached && slots_made_qdisc(ifindex))
 		remove_qdisc(ifindex);
 }
 
@@ -307,7 +338,8 @@ static int attach(unsigned int ifindex, int program)
 		return made;
 	if (made && !has_clsact(ifindex))
 		return -EEXIST;
-	error = made ? 0 : slots_note_qdisc(ifindex);
+	/* Ours has our program in it: one that was there before and has none is another's. */
+	error = made && there ? 0 : slots_note_qdisc(ifindex, !made);
 	if (!error)
 		error = bpf_tc_attach(&hook, &opts);
 	if (error && !made)
@@ -379,6 +411,24 @@ static int attach_to_all(int program, struct problem *problem)
 	return first;
 }
 
+/*
+ * Takes a program off that goes by a policy which nobody can set any more: one of the filter before an upgrade to
+ * other tables, where no new one could be loaded. One of this filter goes on.
+ */
+static void detach_stale(void)
+{
+	struct sipdam_interfaces known;
+
+	if (slots_read(&known, NULL))
+		return;
+	for (__u32 slot = 0; slot < SIPDAM_INTERFACES_MAX; slot++) {
+		__u32 id = slots_state(&known, slot) == SLOT_PRESENT ? program_at(known.ifindex[slot]) : 0;
+
+		if (id && is_ours(id) && !is_of_this_filter(id))
+			egress_detach(known.ifindex[slot]);
+	}
+}
+
 int egress_install(struct problem *problem)
 {
 	struct egress *egress = NULL;
@@ -387,11 +437,13 @@ int egress_install(struct problem *problem)
 
 	if (!error && (error = pin(egress_program(egress))))
 		problem_set(&why, error, "%s: %s", pins_directory(), strerror(-error));
-	if (error)
+	if (error) {
 		problem_set(problem, error, "nothing is learned of what the server sends: %s; all else works",
 			    why.text);
-	else
+		detach_stale();
+	} else {
 		error = attach_to_all(egress_program(egress), problem);
+	}
 	egress_free(egress);
 	return error;
 }

@@ -384,12 +384,13 @@ int interface_detach(const char *interface, struct problem *problem)
 	}
 	if (error)
 		return error;
-	egress_detach(ifindex);
+	/* The filter first: one that stays, or is killed on the way, must not be without what is learned. */
 	error = detach_entry(ifindex);
 	if (error == -ENOENT)
 		problem_set(problem, error, "%s: sipdam is not attached there", interface);
 	else if (error)
 		return problem_set(problem, error, "%s: detaching failed: %s", interface, strerror(-error));
+	egress_detach(ifindex);
 	unpin_entry(ifindex);
 	slots_release(ifindex);
 	return error;

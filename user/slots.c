@@ -186,7 +186,7 @@ static int clear_slot(struct sipdam_interfaces *known, __u32 slot)
 	return slots_write(known, NULL);
 }
 
-int slots_note_qdisc(unsigned int ifindex)
+int slots_note_qdisc(unsigned int ifindex, bool made)
 {
 	struct sipdam_interfaces known;
 	int error = slots_read(&known, NULL);
@@ -194,7 +194,7 @@ int slots_note_qdisc(unsigned int ifindex)
 
 	if (slot == SIPDAM_INTERFACES_MAX)
 		return error ? error : -ENOENT;
-	known.made_qdisc[slot] = 1;
+	known.made_qdisc[slot] = made;
 	return slots_write(&known, NULL);
 }
 

@@ -38,7 +38,7 @@ int slots_take(unsigned int ifindex, const char *name, __u8 wanted, struct sipda
 	       struct problem *problem);
 
 /* The clsact queueing discipline of this device was made by us, and goes with our program. 0 or -errno. */
-int slots_note_qdisc(unsigned int ifindex);
+int slots_note_qdisc(unsigned int ifindex, bool made);
 bool slots_made_qdisc(unsigned int ifindex);
 
 /* Takes its slot away from a device, under pins_lock; none: nothing to do. */

@@ -121,6 +121,15 @@ other_filter() { in_server tc filter add dev edge0 "$1" protocol all prio 5 u32 
 	same "$(qdiscs) $(filters sipdam_egress)" "1 1"
 	sipdam detach edge0
 	same "$(qdiscs)" 0
+	# Made by another in the place of ours, it stays.
+	sipdam attach edge0
+	in_server tc qdisc del dev edge0 clsact
+	in_server tc qdisc add dev edge0 clsact
+	sipdam attach edge0
+	same "$(qdiscs) $(filters sipdam_egress)" "1 1"
+	sipdam detach edge0
+	same "$(qdiscs) $(filters .)" "1 0"
+	in_server tc qdisc del dev edge0 clsact
 	# Made by another, it stays.
 	in_server tc qdisc add dev edge0 clsact
 	sipdam attach edge0
