@@ -47,7 +47,7 @@ enum policy {
 };
 
 /* What the packets are, over UDP or TCP. */
-enum kind { KIND_INVITE, KIND_SYN, KIND_DATA, KIND_HELLO };
+enum kind { KIND_INVITE, KIND_SYN, KIND_DATA, KIND_HELLO, KIND_ACK };
 
 struct sample_case {
 	const char *name;
@@ -126,6 +126,7 @@ static struct sample_case cases[] = {
 	CASE("one hot source, dropped", FILTER, DROP, 5060, TEN, 1, DEFAULT),
 	CASE("one source, passed", FILTER, PASS, 5060, TEN, 1, WIDE),
 	TCP_CASE("TLS, a segment in mid-message", DATA, PASS, WIDE),
+	TCP_CASE("TLS, a bare acknowledgement", ACK, PASS, WIDE),
 	TCP_CASE("TCP, SYN dropped", SYN, DROP, DEFAULT),
 	TCP_CASE("TLS, hello of 20 extensions", HELLO, PASS, WIDE),
 	TCP_CASE("TLS, hello dropped", HELLO, DROP, DEFAULT),
@@ -248,7 +249,7 @@ static void put_hello(__u8 *hello)
 static __u32 make_segment(__u8 *frame, __u16 port, enum kind kind)
 {
 	__u8 *tcp = frame + 14 + 20;
-	__u32 bytes = kind == KIND_SYN ? 0 : kind == KIND_HELLO ? HELLO_BYTES : FRAME_BYTES - 54;
+	__u32 bytes = kind == KIND_SYN || kind == KIND_ACK ? 0 : kind == KIND_HELLO ? HELLO_BYTES : FRAME_BYTES - 54;
 
 	memset(frame, 0xc3, FRAME_MAX);
 	memset(frame, 2, 12);
@@ -258,7 +259,7 @@ static __u32 make_segment(__u8 *frame, __u16 port, enum kind kind)
 	put16(tcp, 40000);
 	put16(tcp + 2, port);
 	tcp[12] = 5 << 4;
-	tcp[13] = kind == KIND_SYN ? 0x02 : 0x18;
+	tcp[13] = kind == KIND_SYN ? 0x02 : kind == KIND_ACK ? 0x10 : 0x18;
 	if (kind == KIND_HELLO)
 		put_hello(tcp + 20);
 	return bytes + 54 > FRAME_BYTES ? bytes + 54 : FRAME_BYTES;

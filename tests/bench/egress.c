@@ -34,19 +34,21 @@ struct sample_case {
 	const char *name, *payload;
 	int port; /* from */
 	int family;
+	bool tcp;
 	double sample[2][ROUNDS_MAX]; /* of the program, and of a bare one */
 };
 
 /* The first makes the receiver known, and what follows goes to one who is. */
 static struct sample_case cases[] = {
-	{"RTP, IPv4", NULL, 20000, 4, {}},
-	{"RTP, IPv6", NULL, 20000, 6, {}},
-	{"a request", "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\n" HEADERS("OPTIONS"), SIP_PORT, 4, {}},
-	{"100 to INVITE", "SIP/2.0 100 trying\r\n" HEADERS("INVITE"), SIP_PORT, 4, {}},
-	{"180 to INVITE", "SIP/2.0 180 Ringing\r\n" HEADERS("INVITE"), SIP_PORT, 4, {}},
-	{"200 to INVITE", "SIP/2.0 200 OK\r\n" HEADERS("INVITE"), SIP_PORT, 4, {}},
-	{"401 to REGISTER", "SIP/2.0 401 Unauthorized\r\n" HEADERS("REGISTER"), SIP_PORT, 4, {}},
-	{"200 to REGISTER", "SIP/2.0 200 OK\r\n" HEADERS("REGISTER"), SIP_PORT, 4, {}},
+	{"RTP, IPv4", NULL, 20000, 4, false, {}},
+	{"RTP, IPv6", NULL, 20000, 6, false, {}},
+	{"TLS, of an open connection", "\x17\x03\x03", TLS_PORT, 4, true, {}},
+	{"a request", "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\n" HEADERS("OPTIONS"), SIP_PORT, 4, false, {}},
+	{"100 to INVITE", "SIP/2.0 100 trying\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
+	{"180 to INVITE", "SIP/2.0 180 Ringing\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
+	{"200 to INVITE", "SIP/2.0 200 OK\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
+	{"401 to REGISTER", "SIP/2.0 401 Unauthorized\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, {}},
+	{"200 to REGISTER", "SIP/2.0 200 OK\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, {}},
 };
 
 static void die(const char *what, int error)
@@ -74,6 +76,7 @@ static double measure(const struct sample_case *one, int program, int packets)
 	const struct recipe recipe = {.source = one->family == 6 ? DESTINATION6 : DESTINATION,
 				      .destination = one->family == 6 ? SOURCE6 : SOURCE,
 				      .family = one->family,
+				      .protocol = one->tcp ? IPPROTO_TCP : 0,
 				      .payload = one->payload,
 				      .fill = RTP_BYTES};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.data, .repeat = packets);
