@@ -121,22 +121,27 @@ __noinline int level_place(const struct sipdam_policy *policy, __u64 source, __u
 	return place;
 }
 
-/* Open connections of a source, as far as they are remembered. */
+/*
+ * Open connections of a source, as far as they are remembered. Every SYN asks: times are divided for its own word
+ * alone.
+ */
 __noinline __u32 level_count(const struct sipdam_policy *policy, __u64 source, __u64 now)
 {
 	struct sipdam_line *line = level_line(source);
-	struct level level;
-	__u64 word;
-	int place;
 
 	if (!line || !policy)
 		return 0;
-	place = level_place(policy, source, now);
-	if (!(place & PLACE_FOUND))
-		return 0;
-	word = line_word(line, place);
-	level = level_of(word, now, policy);
-	return level.lately + level.before;
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+		struct level level;
+
+		if (!level_is_of(word, source))
+			continue;
+		level = level_of(word, now, policy);
+		return level.lately + level.before;
+	}
+	return 0;
 }
 
 static __always_inline __u32 level_add(__u32 count, __s32 change)

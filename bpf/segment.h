@@ -34,6 +34,7 @@ _Static_assert(SIPDAM_CLASS_INVITE == 1 && SIPDAM_CLASS_RESPONSE == SEGMENT_CLAS
 /* What one packet takes of each class. */
 struct bill {
 	__u8 n[SIPDAM_CLASSES_MAX];
+	__u32 classes; /* a bit for each that it takes of */
 };
 
 static __always_inline __u32 segment_tokens(__u32 bytes)

@@ -622,8 +622,12 @@ static __always_inline bool needs_bill(const struct run *run)
 static __always_inline void make_bill(struct bill *bill, const struct message *message)
 {
 	__builtin_memset(bill, 0, sizeof(*bill));
-	for (__u32 class = 1; class <= SEGMENT_CLASSES; class ++)
+	bill->classes = 1u << (message->class & (SIPDAM_CLASSES_MAX - 1)) |
+			(message->data_tokens ? 1u << SIPDAM_CLASS_TCP_DATA : 0);
+	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class ++) {
 		bill->n[class] = message->further >> SEGMENT_COUNT_SHIFT(class);
+		bill->classes |= bill->n[class] ? 1u << class : 0;
+	}
 	bill->n[message->class & (SIPDAM_CLASSES_MAX - 1)] += message->tokens;
 	bill->n[SIPDAM_CLASS_TCP_DATA] += message->data_tokens;
 }

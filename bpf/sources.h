@@ -195,17 +195,19 @@ __noinline int source_pays(const struct sipdam_limits *limits, const struct sipd
 			   __u32 devices, const struct bill *bill, struct demand *part)
 {
 	struct sipdam_limit grown;
+	__u32 classes;
 
 	if (!limits || !strangers || !bill || !part)
 		return 1;
+	classes = bill->classes;
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++) {
 #pragma nounroll
 		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
+			if (!(classes >> class & 1))
+				continue;
 			part->kind = class;
 			part->n = bill->n[class];
-			if (!part->n)
-				continue;
 			limit_grow(&grown, &limits->limit[class], &strangers->limit[class], devices);
 			if (!source_pays_part(&grown, part, take))
 				return 0;
@@ -226,13 +228,17 @@ __noinline int pools_pay_part(const struct sipdam_limit *limit, __u32 class, __u
 /* now: ticks. */
 __noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *bill, __u64 now)
 {
+	__u32 classes;
+
 	if (!limits || !bill)
 		return 1;
+	classes = bill->classes;
 #pragma nounroll
 	for (__u32 take = 0; take < 2; take++)
 #pragma nounroll
 		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++)
-			if (bill->n[class] && !pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
+			if (classes >> class & 1 &&
+			    !pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
 				return 0;
 	return 1;
 }

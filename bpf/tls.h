@@ -145,25 +145,27 @@ static __always_inline __u32 tls_server_extensions(const struct cursor *cursor, 
  */
 static __always_inline bool tls_find_versions(const struct cursor *cursor, struct tls_hello *hello, __u32 at)
 {
-	__u8 field[4]; /* type and length */
+	const __u32 end = hello->end, sight = hello->sight;
+	__u8 length[2];
+	__u32 header; /* type and length, as on the wire */
 
-	if (at == hello->end)
+	if (at == end)
 		return true;
-	if (!tls_load(cursor, hello, at, field, 2) || at + 2 + tls_number(field) != hello->end)
+	if (!tls_load(cursor, hello, at, length, sizeof(length)) || at + 2 + tls_number(length) != end)
 		return false;
 	at += 2;
 #pragma nounroll
 	for (int i = 0; i < TLS_EXTENSIONS_MAX; i++) {
-		if (at == hello->end)
+		if (at == end)
 			return true;
-		if (!tls_load(cursor, hello, at, field, sizeof(field)))
+		if (at + sizeof(header) > sight || cursor_load(cursor, at, &header, sizeof(header)))
 			return false;
-		hello->bytes = tls_number(field + 2);
-		if (tls_number(field) == TLS_SUPPORTED_VERSIONS) {
+		if ((__u16)header == __builtin_bswap16(TLS_SUPPORTED_VERSIONS)) {
 			hello->supported = at;
-			return at + sizeof(field) + hello->bytes <= hello->end;
+			hello->bytes = __builtin_bswap16(header >> 16);
+			return at + sizeof(header) + hello->bytes <= end;
 		}
-		at += sizeof(field) + hello->bytes;
+		at += sizeof(header) + __builtin_bswap16(header >> 16);
 	}
 	return false;
 }
