@@ -243,6 +243,14 @@ static __always_inline __u32 tier_of(struct work *work, const struct sipdam_poli
 
 /* ---- what is learned of one message ---- */
 
+/* Nanoseconds for which the registrar keeps what it has answered to, a day at most. */
+static __always_inline __u64 registration_of(const struct work *work)
+{
+	__u64 seconds = answer_lifetime(&work->answer, ANSWER_UNSAID);
+
+	return seconds < SIPDAM_REGISTERED_MOST / SECONDS(1) ? SECONDS(seconds) : SIPDAM_REGISTERED_MOST;
+}
+
 static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, bool trusted,
 				  __u32 cause, __u64 lasting)
 {
@@ -254,6 +262,9 @@ static __always_inline void grant(struct work *work, const struct sipdam_policy 
 	grant->port = trusted ? work->port : 0;
 	grant->trusted = trusted;
 	grant->cause = cause;
+	grant->registered = 0;
+	if (cause == SIPDAM_KNOWN_REGISTRATION)
+		grant->registered = registered_until(work->now, registration_of(work));
 	known_grant(grant, &work->slot);
 	if (trusted || work->tier == SIPDAM_TIER_UNKNOWN)
 		work->tier = trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
@@ -316,14 +327,14 @@ static __always_inline __u64 registered_for(const struct work *work, const struc
 	return seconds < policy->trust_ttl / SECONDS(1) ? SECONDS(seconds) : policy->trust_ttl;
 }
 
-/* A registration succeeded: one that asked for credentials before, or of who is trusted already. */
+/* A registration succeeded: one that asked for credentials before, or renews one that lasts. */
 static __always_inline void registered(struct work *work, const struct sipdam_policy *policy)
 {
 	__u64 lasting = registered_for(work, policy);
 
 	if (work->tier != SIPDAM_TIER_TRUSTED) {
 		failure_forgive(work->hash);
-		if (!challenge_holds(work->hash, work->now))
+		if (!challenge_holds(work->hash, work->now) && !registration_lasts(&work->receiver, &work->slot))
 			return;
 	}
 	if (lasting)

@@ -28,6 +28,7 @@ struct grant {
 	__u16 port;                /* of a device behind it, host byte order; 0: not told */
 	__u8 trusted;              /* else a peer */
 	__u8 cause;                /* enum sipdam_known_cause */
+	__u16 registered;          /* as in a record; 0: not told */
 };
 
 /* Where a source is, or may go. */
@@ -145,7 +146,8 @@ static __always_inline void known_see_port(struct sipdam_known *record, const st
 	record->devices = devices ? devices : 1;
 }
 
-static __always_inline void known_write(struct sipdam_known *record, const struct grant *grant)
+/* own: the record was the source's before, and what it says of its registration stays. */
+static __always_inline void known_write(struct sipdam_known *record, const struct grant *grant, bool own)
 {
 	record->high = grant->source.high;
 	record->low = grant->source.low;
@@ -154,7 +156,36 @@ static __always_inline void known_write(struct sipdam_known *record, const struc
 	record->tag = grant->source.hash >> SIPDAM_KNOWN_TAG_SHIFT;
 	record->bits = grant->source.bits;
 	record->cause = grant->cause;
+	if (grant->registered || !own)
+		record->registered = grant->registered;
 	known_see_port(record, grant);
+}
+
+/* When a registration ends, as a record has it: never 0, and no later than it does. */
+static __always_inline __u16 registered_until(__u64 now, __u64 lasting)
+{
+	__u16 units = (now + lasting) >> SIPDAM_REGISTERED_UNIT_SHIFT;
+
+	return units ? units : 0xffff;
+}
+
+/*
+ * Does a registration of the source last still, though trust.ttl has ended what it was granted for it? Its
+ * renewal needs no challenge. Nothing is known of one whose place another source has taken since.
+ */
+__noinline int registration_lasts(const struct ban_request *source, struct known_slot *slot)
+{
+	const __u16 most = SIPDAM_REGISTERED_MOST >> SIPDAM_REGISTERED_UNIT_SHIFT;
+	const struct sipdam_known *record;
+	__u16 left;
+
+	if (!source || !slot || !known_find_slot(source, slot) || !slot->own)
+		return 0;
+	record = known_record(source->hash, slot->way);
+	if (!record || !record->registered)
+		return 0;
+	left = record->registered - (__u16)(source->now >> SIPDAM_REGISTERED_UNIT_SHIFT);
+	return left && left <= most;
 }
 
 /*
@@ -174,6 +205,8 @@ static __always_inline bool known_renew(struct sipdam_line *line, const struct k
 		record->since = grant->source.now;
 	if (grant->trusted)
 		known_see_port(record, grant);
+	if (grant->registered)
+		record->registered = grant->registered;
 	if (!rises && ban_end_of(word) <= ban_end_of(slot->word) + step)
 		return true;
 	record->cause = grant->cause;
@@ -189,7 +222,7 @@ static __always_inline bool known_take(struct sipdam_line *line, const struct kn
 
 	if (!bucket_swap(word, slot->word, claimed))
 		return false;
-	known_write(record, grant);
+	known_write(record, grant, slot->own);
 	return bucket_swap(word, claimed,
 			   known_word(grant->source.hash, grant->trusted, now + grant->lasting));
 }

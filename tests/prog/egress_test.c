@@ -317,6 +317,52 @@ static void test_renewal_needs_no_challenge(void **state)
 	is(PHONE, STRANGER);
 }
 
+/* A registration that is longer than trust.ttl is renewed without a challenge as long as it lasts, a day at most. */
+static void test_renewal_beyond_the_trust(void **state)
+{
+#define LASTS(seconds) ANSWER("200", "REGISTER", "Contact: <sip:a@192.0.2.1>;expires=" seconds "\r\n")
+	static const struct {
+		const char *first;
+		int after; /* seconds */
+		enum { NOTHING, CALLED, ANOTHER, BY_HAND } between;
+		enum who who;
+	} rows[] = {
+		{LASTS("7200"), 301, NOTHING, TRUSTED},
+		{LASTS("7200"), 7100, NOTHING, TRUSTED},
+		{LASTS("7200"), 7200, NOTHING, STRANGER},
+		{LASTS("7200"), 7300, NOTHING, STRANGER},
+		{LASTS("7200"), 3000, CALLED, TRUSTED},
+		{LASTS("7200"), 7300, CALLED, STRANGER}, /* a peer for an hour from 301 s on */
+		{LASTS("7200"), 3000, ANOTHER, STRANGER},
+		{LASTS("7200"), 3000, BY_HAND, STRANGER}, /* taken from it */
+		{LASTS("604800"), 86000, NOTHING, TRUSTED},
+		{LASTS("604800"), 86500, NOTHING, STRANGER},
+		{LASTS("300"), 301, NOTHING, STRANGER},
+		{LASTS("0"), 301, NOTHING, STRANGER},
+	};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "trust: {ttl: 300s}");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct sipdam_prefix source = lab_source(lab, PHONE);
+		__u64 begin = lab->now;
+
+		forget();
+		answers(PHONE, CHALLENGE);
+		answers(PHONE, rows[i].first);
+		lab->now = begin + 301 * SECOND;
+		is(PHONE, STRANGER);
+		if (rows[i].between == CALLED)
+			requests(PHONE);
+		if (rows[i].between == BY_HAND)
+			known_remove(&lab->known, &source, lab->now);
+		lab->now = begin + (__u64)rows[i].after * SECOND;
+		answers(rows[i].between == ANOTHER ? "192.0.2.2" : PHONE, LASTS("7200"));
+		if (who_is(rows[i].between == ANOTHER ? "192.0.2.2" : PHONE) != rows[i].who)
+			fail_msg("row %zu: %d", i, who_is(PHONE));
+	}
+}
+
 /* The shortest of what the answer says and trust.ttl; of several bindings the longest. */
 static void test_how_long(void **state)
 {
@@ -639,8 +685,8 @@ static void test_a_peer_that_becomes_trusted(void **state)
 	lab->now += TICK;
 	answers(PHONE, REGISTERED);
 	is(PHONE, TRUSTED);
+	lab->now += 10 * SECOND;
 	use_grants_up();
-	lab->now += SECOND / 4000;
 	answers("192.0.2.2", REGISTERED); /* renewed */
 	ends_in("192.0.2.2", 600 * SECOND);
 }
@@ -1459,6 +1505,7 @@ int main(void)
 		way_test(test_no_registration),
 		way_test(test_challenge_holds_32_seconds),
 		way_test(test_renewal_needs_no_challenge),
+		way_test(test_renewal_beyond_the_trust),
 		way_test(test_how_long),
 		way_test(test_nothing_is_taken),
 		way_test(test_devices_behind_an_address),
