@@ -657,20 +657,22 @@ static void test_grants_a_second(void **state)
 	is("10.9.200.1", PEER);
 }
 
-/* Nothing is left of this second's grants of trust. */
+/* Nothing is left of this second's grants. */
 static void use_grants_up(void)
 {
 	struct sipdam_line *budgets = way.table[TABLE_BUDGETS].memory;
 
 	budgets->word[SIPDAM_BUDGET_TRUSTED] = (way.lab->now + 2 * SECOND) >> SIPDAM_TICK_SHIFT;
+	budgets->word[SIPDAM_BUDGET_PEERS] = budgets->word[SIPDAM_BUDGET_TRUSTED];
 }
 
-/* A peer that becomes trusted takes one of them, and who is trusted already none. */
+/* A peer that becomes trusted takes one of them, and who goes on as what he is none. */
 static void test_a_peer_that_becomes_trusted(void **state)
 {
 	struct lab *lab = *state;
 
 	registers("192.0.2.2");
+	requests("192.0.2.3");
 	requests(PHONE);
 	is(PHONE, PEER);
 	use_grants_up();
@@ -685,10 +687,12 @@ static void test_a_peer_that_becomes_trusted(void **state)
 	lab->now += TICK;
 	answers(PHONE, REGISTERED);
 	is(PHONE, TRUSTED);
-	lab->now += 10 * SECOND;
+	lab->now += 599 * SECOND;
 	use_grants_up();
-	answers("192.0.2.2", REGISTERED); /* renewed */
+	answers("192.0.2.2", REGISTERED);
 	ends_in("192.0.2.2", 600 * SECOND);
+	requests("192.0.2.3");
+	ends_in("192.0.2.3", HOUR);
 }
 
 /* ---- strikes ---- */
