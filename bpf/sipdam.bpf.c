@@ -976,8 +976,10 @@ static __always_inline int judge(const struct run *run)
 		return work->inherited;
 	if (work->unread)
 		return work->unread;
+	if (has_too_many(run))
+		return SIPDAM_REASON_SOURCE_RATE;
 	look_further(run);
-	if (has_too_many(run) || !source_admits(run))
+	if (!source_admits(run))
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
 	reason = known_reason(run);
