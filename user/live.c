@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #include "lists.h"
 #include "pins.h"
 #include "settings_text.h"
+#include "table.h"
 
 static int read_active(__u32 *slot, struct problem *problem)
 {
@@ -193,7 +195,23 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return 0;
 }
 
-/* Bans and trust are of sources: where another length of prefix is one, those of before are of nobody. */
+/* All words of a table become free, and with them whatever it says of sources. */
+static int clear_lines(const char *map, size_t lines, struct problem *problem)
+{
+	_cleanup_close_ int fd = pins_open(map, false, problem);
+	void *mapped = fd < 0 ? NULL : table_map(fd, lines * sizeof(struct sipdam_line));
+
+	if (fd < 0)
+		return fd;
+	if (!mapped)
+		return problem_set(problem, -errno, "map %s of the running filter: %s", map, strerror(errno));
+	memset(mapped, 0, lines * sizeof(struct sipdam_line));
+	munmap(mapped, lines * sizeof(struct sipdam_line));
+	return 0;
+}
+
+/* Bans, trust and connections are of sources: where another length of prefix is one, those of before are of
+ * nobody. */
 static int end_foreign_sources(const struct sipdam_policy *before, const struct sipdam_policy *policy,
 			       struct problem *problem)
 {
@@ -213,7 +231,8 @@ static int end_foreign_sources(const struct sipdam_policy *before, const struct 
 		return error;
 	known_end_others(&known, policy, book_now());
 	known_close(&known);
-	return 0;
+	error = clear_lines("connections", SIPDAM_CONNECTION_LINES, problem);
+	return error ? error : clear_lines("conn_levels", SIPDAM_LEVEL_LINES, problem);
 }
 
 static int ready_lists(struct commit *commit, const struct book_change *const changes[SIPDAM_LISTS],

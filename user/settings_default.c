@@ -94,7 +94,7 @@ static void default_stages(struct sipdam_policy *policy)
 	policy->cookies = limit_of(50000, 50000);
 	policy->connections_per_source = 1000;
 	policy->connections_trusted = 10000;
-	policy->connections_forget = 2 * 3600 * SECOND;
+	policy->connections_forget = 15 * 60 * SECOND;
 }
 
 void settings_default(struct settings *settings)

@@ -564,7 +564,7 @@ static void test_opened_anew(void **state)
 /* ---- time ---- */
 
 /* Spans of forget are counted in whole units from the beginning of time: two of them from the first on. */
-#define SPAN (2 * HOUR >> SIPDAM_CONNECTION_UNIT_SHIFT << SIPDAM_CONNECTION_UNIT_SHIFT)
+#define SPAN (HOUR / 4 >> SIPDAM_CONNECTION_UNIT_SHIFT << SIPDAM_CONNECTION_UNIT_SHIFT)
 
 static void test_forgotten(void **state)
 {

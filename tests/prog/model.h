@@ -1397,6 +1397,7 @@ static inline bool model_has_too_many(const struct model *model, const struct mo
 static inline bool model_is_served(const struct model *model, const struct model_packet *packet)
 {
 	return packet->addressed && packet->tcp && packet->piece == PIECE_WHOLE && packet->port_kind >= 0 &&
+	       !(packet->family == SIPDAM_FAMILY_IPV6 && model_is_ipv4(packet->source)) &&
 	       (!model->settings->lists[SIPDAM_LIST_ADDRESSES].count ||
 		model_listed(model, SIPDAM_LIST_ADDRESSES, packet->destination));
 }

@@ -72,16 +72,32 @@ static void load_policy(struct meeting *meeting, int which)
 		settings->policy.deadline = meeting->trace.packet[TRACE_PACKETS / 2].now;
 }
 
+/* Connections are cleared where there was one: their tables are large. */
+static void forget_connections(struct meeting *meeting)
+{
+	if (!meeting->model.connections)
+		return;
+	memset(meeting->connections.memory, 0, meeting->connections.bytes);
+	memset(meeting->levels.memory, 0, meeting->levels.bytes);
+	meeting->model.connections = 0;
+}
+
 static void use_policy(struct meeting *meeting, int which)
 {
 	struct problem problem = {""};
+	const struct settings *before = meeting->in_force < 0 ? NULL : &meeting->settings[meeting->in_force];
 
 	if (meeting->in_force == which)
 		return;
 	meeting->in_force = which;
 	meeting->model.settings = &meeting->settings[which];
+	meeting->lab->changes++;
 	if (filter_trial_configure(meeting->lab->filter, &meeting->settings[which], &problem))
 		fail_msg("seed %llu: %s", meeting->trace.seed, problem.text);
+	/* As user/live.c does: what was counted for another source is nobody's. */
+	if (before && memcmp(before->policy.source_prefix, meeting->settings[which].policy.source_prefix,
+			     sizeof(before->policy.source_prefix)))
+		forget_connections(meeting);
 }
 
 /* ---- packets ---- */
@@ -90,7 +106,8 @@ static struct answer ask_program(struct lab *lab, const struct generated *packet
 {
 	int error;
 
-	*lab->trial = (struct sipdam_trial){.now = packet->now, .wire_length = packet->wire_length};
+	*lab->trial = (struct sipdam_trial){
+		.now = packet->now, .wire_length = packet->wire_length, .changes = lab->changes};
 	error = filter_trial_run(lab->filter, packet->data, packet->length);
 	if (error)
 		fail_msg("running the program: %s", strerror(-error));
@@ -151,8 +168,8 @@ static void ban_by_hand(struct meeting *meeting, const struct generated *packet)
 }
 
 /*
- * What makes a source known, to both. How many devices a sketch of their ports tells apart is the tool's to say;
- * what follows from it is compared.
+ * What makes a source known, to both. How many devices a sketch of their ports tells apart is the tool's to
+ * say; what follows from it is compared.
  */
 static void make_known(struct meeting *meeting, const struct generated *packet)
 {
@@ -225,16 +242,6 @@ static void serve(struct meeting *meeting, const struct generated *packet)
 		model_ended(&meeting->model, &read);
 }
 
-/* Connections are cleared where there was one: their tables are large. */
-static void forget_connections(struct meeting *meeting)
-{
-	if (!meeting->model.connections)
-		return;
-	memset(meeting->connections.memory, 0, meeting->connections.bytes);
-	memset(meeting->levels.memory, 0, meeting->levels.bytes);
-	memset(meeting->budgets.memory, 0, meeting->budgets.bytes);
-}
-
 /* Runs a selection from empty tables on, to the first difference. */
 static struct difference run_selection(struct meeting *meeting, const struct selection *selection, bool count)
 {
@@ -242,6 +249,7 @@ static struct difference run_selection(struct meeting *meeting, const struct sel
 
 	lab_forget(meeting->lab);
 	forget_connections(meeting);
+	memset(meeting->budgets.memory, 0, meeting->budgets.bytes);
 	model_clear(&meeting->model);
 	for (int place = 0; place < selection->count; place++) {
 		const struct generated *packet = &meeting->trace.packet[selection->index[place]];
@@ -370,7 +378,8 @@ static void write_files(const struct meeting *meeting, const struct selection *s
 				    "cannot show it\n",
 				    i + 1, packet->by_hand, packet->ban);
 		if (packet->known[0])
-			print_error("before packet %d %s is %s for %llu ns with %d devices: a replay alone cannot "
+			print_error("before packet %d %s is %s for %llu ns with %d devices: a replay alone "
+				    "cannot "
 				    "show it\n",
 				    i + 1, packet->known, packet->trusted ? "trusted" : "a peer",
 				    packet->lasting, packet->devices);
@@ -566,8 +575,8 @@ static void enough_of_everything(void **state)
 				 meeting->packets, class_label(class));
 	}
 	if (meeting->reasons[SIPDAM_REASON_TLS_VERSION] * 1000 < meeting->packets)
-		fail_msg("%llu of %llu packets have reason tls_version", meeting->reasons[SIPDAM_REASON_TLS_VERSION],
-			 meeting->packets);
+		fail_msg("%llu of %llu packets have reason tls_version",
+			 meeting->reasons[SIPDAM_REASON_TLS_VERSION], meeting->packets);
 	if (meeting->shared_lines > 1)
 		fail_msg("%llu traces were set aside", meeting->shared_lines);
 	/* A third on average; fresh seeds differ by a hundredth. */

@@ -166,7 +166,7 @@ static void test_defaults_are_those_of_the_design(void **state)
 		{"reflection.burst", "40000000"},
 		{"connections.per_source", "1000"},
 		{"connections.trusted", "10000"},
-		{"connections.forget", "2h"},
+		{"connections.forget", "15m"},
 		{"connections.syn_cookies", "auto"},
 		{"limits.cookies.rate", "50000"},
 		{"limits.cookies.burst", "50000"},
