@@ -60,11 +60,22 @@ static __always_inline __u64 connection_hash(const struct packet_address *server
 
 /* ---- how many a source has ---- */
 
+/*
+ * Units between a time of as many bits as the mask has and now. The clocks of CPUs are a tick apart: a time that
+ * is so little ahead of now is now, and not as long ago as there are numbers.
+ */
+static __always_inline __u64 units_ago(__u64 time, __u64 units, __u32 mask, __u32 ahead)
+{
+	__u64 age = (units - time) & mask;
+
+	return age > mask - ahead ? 0 : age;
+}
+
 /* Spans of connections.forget between a time of so many bits and now: 0 for this one, 1 for the one before. */
 static __always_inline __u64 spans_ago(__u32 time, __u32 mask, __u64 now, const struct sipdam_policy *policy)
 {
 	__u64 units = now >> SIPDAM_CONNECTION_UNIT_SHIFT, span = policy->connections_span;
-	__u64 age = (units - time) & mask;
+	__u64 age = units_ago(time, units, mask, 2);
 
 	return units / span - (units - age) / span;
 }
@@ -234,7 +245,7 @@ static __always_inline __u64 half_word(const struct connection *segment)
 
 static __always_inline __u32 half_age(__u64 word, __u64 now)
 {
-	return ((now >> OPENING_UNIT_SHIFT) - (word >> OPENING_TIME_SHIFT)) & OPENING_TIME_MASK;
+	return units_ago(word >> OPENING_TIME_SHIFT, now >> OPENING_UNIT_SHIFT, OPENING_TIME_MASK, 4);
 }
 
 /* What is left where the server has sent this segment, the last but for what it sends again. */

@@ -4,13 +4,18 @@
 
 #include <string.h>
 
-/* Is it an open connection that counts: of this span of connections.forget, or the one before? */
+/*
+ * Is it an open connection that counts: of this span of connections.forget, or the one before? A time that is a
+ * little ahead is now: clocks are a tick apart.
+ */
 static int is_open(__u64 word, const struct sipdam_policy *policy, __u64 now)
 {
 	__u64 units = now >> SIPDAM_CONNECTION_UNIT_SHIFT;
 	__u64 span = policy->connections_span ? policy->connections_span : 1;
 	__u64 age = (units - (word >> SIPDAM_CONNECTION_TIME_SHIFT)) & SIPDAM_CONNECTION_TIME_MASK;
 
+	if (age > SIPDAM_CONNECTION_TIME_MASK - 2)
+		age = 0;
 	return (word >> SIPDAM_CONNECTION_STATE_SHIFT & 3) == SIPDAM_CONNECTION_OPEN &&
 	       units / span - (units - age) / span <= 1;
 }

@@ -18,6 +18,10 @@
 #define CLIENT6 SOURCE6
 #define SERVER6 DESTINATION6
 
+/* The clock's, and the unit that openings are timed in. */
+#define CLOCK_TICK         (4 * 1000000ULL)
+#define OPENING_UNIT_SHIFT 24
+
 /* First numbers of both sides. */
 #define ISN    0x89abcdefU
 #define CLIENT_ISN 0xfffffffeU /* turns within the first bytes */
@@ -592,6 +596,37 @@ static void test_forgotten(void **state)
 	}
 }
 
+/* The clocks of CPUs are a tick apart: what another one has written may lie ahead, of a unit and of a span too. */
+static void test_a_clock_that_is_behind(void **state)
+{
+	static const __u64 units[] = {1ULL << SIPDAM_CONNECTION_UNIT_SHIFT, SPAN, 1ULL << OPENING_UNIT_SHIFT};
+	struct lab *lab = *state;
+	struct connections count;
+
+	for (size_t i = 0; i < COUNT(units); i++) {
+		forget();
+		lab_policy(lab, TWO);
+		lab->now = (10 * SPAN / units[i] + 1) * units[i];
+		opens(&(struct line){.port = 1});
+		syn_ack(&(struct line){.port = 2});
+		lab->now -= CLOCK_TICK;
+		ack(&(struct line){.port = 2});
+		assert_int_equal(open_connections(), 2);
+		syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+		connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force,
+				  lab->now, &count);
+		assert_int_equal(connections_open(&count), 2);
+		/* And nothing that it writes makes others forget. */
+		lab->now += CLOCK_TICK;
+		syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+		lab->now -= CLOCK_TICK;
+		server_sends(&(struct line){.port = 1}, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+		syn(&(struct line){.port = 3}, (struct expect)A_SYN);
+		lab_policy(lab, "connections: {per_source: 1}");
+		syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	}
+}
+
 /* A connection on which the server sends is never forgotten, counts once, and is given back once. */
 static void test_kept_by_what_the_server_sends(void **state)
 {
@@ -971,6 +1006,7 @@ int main(void)
 		way_test(test_forgotten),
 		way_test(test_kept_by_what_the_server_sends),
 		way_test(test_end_of_a_forgotten_one),
+		way_test(test_a_clock_that_is_behind),
 		way_test(test_counts_of_ports),
 		way_test(test_met_under_way),
 		way_test(test_left_to_cookies),
