@@ -310,6 +310,16 @@ static __always_inline __u64 gives_way(__u64 word, __u64 now, const struct sipda
 	return 0;
 }
 
+/*
+ * What is left of a connection that has ended: its next one goes there. Beside it the word would tell of what is
+ * over, and the server's last segment would open it again.
+ */
+static __always_inline bool is_left_of(__u64 word, __u64 hash)
+{
+	return connection_is(word, hash, SIPDAM_CONNECTION_RESET) ||
+	       connection_is(word, hash, SIPDAM_CONNECTION_ENDED);
+}
+
 /* Where an opening may go: its own place, or what gives way most readily. */
 __noinline int opening_place(const struct connection *segment, const struct sipdam_policy *policy)
 {
@@ -325,7 +335,8 @@ __noinline int opening_place(const struct connection *segment, const struct sipd
 
 		if (connection_is(word, segment->hash, SIPDAM_CONNECTION_HALF))
 			return way | PLACE_FOUND;
-		readiness = gives_way(word, segment->now, policy);
+		readiness = is_left_of(word, segment->hash) ? 4ULL << 32
+							    : gives_way(word, segment->now, policy);
 		if (readiness > best) {
 			best = readiness;
 			place = way | PLACE_FOUND;

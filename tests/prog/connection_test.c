@@ -565,6 +565,41 @@ static void test_opened_anew(void **state)
 	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
 }
 
+/*
+ * However the first of two connections between the same ends has ended, and wherever its word lies: when the second
+ * one has ended as well, nothing that is left of either is taken for a connection.
+ */
+static void test_ended_twice(void **state)
+{
+	struct sipdam_line *lines = way.table[TABLE_CONNECTIONS].memory;
+	const struct line line = {.port = 1};
+	struct lab *lab = *state;
+
+	for (int i = 0; i < 4; i++) {
+		bool reset = i & 1, far = i & 2;
+
+		forget();
+		lab_policy(lab, "connections: {per_source: 1}");
+		opens(&line);
+		if (reset)
+			client_sends(&line, RST, CLIENT_ISN + 1, ISN + 1, 0);
+		else
+			server_sends(&line, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+		for (size_t at = 0; far && at < SIPDAM_CONNECTION_LINES; at++) {
+			lines[at].word[SIPDAM_WAYS - 1] = lines[at].word[0];
+			lines[at].word[0] = 0;
+		}
+		opens(&line);
+		assert_int_equal(words(TABLE_CONNECTIONS, is_any), 1);
+		server_sends(&line, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+		client_sends(&line, FIN, CLIENT_ISN + 1, ISN + 2, 0);
+		server_sends(&line, FLAG_ACK, ISN + 2, CLIENT_ISN + 2, 0);
+		assert_int_equal(open_connections(), 0);
+		assert_int_equal(words(TABLE_LEVELS, is_any), 0);
+		syn(&(struct line){.port = 2}, (struct expect)A_SYN);
+	}
+}
+
 /* ---- time ---- */
 
 /* Spans of forget are counted in whole units from the beginning of time: two of them from the first on. */
@@ -1003,6 +1038,7 @@ int main(void)
 		way_test(test_what_ends),
 		way_test(test_ends_of_others),
 		way_test(test_opened_anew),
+		way_test(test_ended_twice),
 		way_test(test_forgotten),
 		way_test(test_kept_by_what_the_server_sends),
 		way_test(test_end_of_a_forgotten_one),
