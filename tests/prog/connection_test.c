@@ -4,10 +4,9 @@
  * server can say so. Both programs over the same maps, one packet at a time; what is asked is whether one more
  * SYN passes, and what the tables hold.
  */
-#include "prog/lab.h"
+#include "prog/both.h"
 
 #include "connections.h"
-#include "egress.h"
 #include "sipdam/hash.h"
 
 #define HOUR (3600 * SECOND)
@@ -29,58 +28,14 @@
 #define A_SYN   PASSES(WITHIN_LIMITS, TCP_SYN, NONE)
 #define REFUSED_SYN DROPS(SOURCE_RATE, TCP_SYN, NONE)
 
-enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLE_BUDGETS, TABLES_OF_CONNECTIONS };
-
-static struct {
-	struct lab *lab;
-	struct egress *egress;
-	struct table table[TABLES_OF_CONNECTIONS];
-} way;
-
-/* ---- life ---- */
+enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLE_BUDGETS };
 
 static int begin_all(void **state)
 {
 	static const char *const names[] = {"connections", "conn_levels", "budgets"};
-	static const size_t lines[] = {SIPDAM_CONNECTION_LINES, SIPDAM_LEVEL_LINES, 1};
-	struct problem problem = {""};
 
-	lab_open(state);
-	way.lab = *state;
-	if (egress_open_private(&way.egress, way.lab->filter, false, &problem))
-		fail_msg("%s", problem.text);
-	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++) {
-		way.table[i].bytes = lines[i] * sizeof(struct sipdam_line);
-		way.table[i].memory = mmap(NULL, way.table[i].bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-					   filter_map(way.lab->filter, names[i]), 0);
-		assert_true(way.table[i].memory != MAP_FAILED);
-	}
-	return 0;
+	return way_open(state, names, COUNT(names));
 }
-
-static int end_all(void **state)
-{
-	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++)
-		munmap(way.table[i].memory, way.table[i].bytes);
-	egress_free(way.egress);
-	return lab_close(state);
-}
-
-static void forget(void)
-{
-	lab_forget(way.lab);
-	for (int i = 0; i < TABLES_OF_CONNECTIONS; i++)
-		memset(way.table[i].memory, 0, way.table[i].bytes);
-}
-
-static int begin_test(void **state)
-{
-	lab_clean(state);
-	forget();
-	return 0;
-}
-
-#define way_test(function) cmocka_unit_test_setup(function, begin_test)
 
 /* ---- what is kept ---- */
 
@@ -355,7 +310,7 @@ static void test_what_opens(void **state)
 		const struct segment *third = &rows[i].third;
 		__u64 before = events(SIPDAM_CONNECTION_OPENED);
 
-		forget();
+		way_forget();
 		lab->now = LAB_START;
 		syn_ack(&line);
 		lab->now += rows[i].after * SECOND;
@@ -449,7 +404,7 @@ static void check_ending(struct lab *lab, const struct ending *row)
 	const struct line line = {.port = 1};
 	__u64 silent = events(SIPDAM_CONNECTION_SILENT);
 
-	forget();
+	way_forget();
 	lab_policy(lab, "connections: {per_source: 1}");
 	opens(&line);
 	if (row->carried)
@@ -578,7 +533,7 @@ static void test_ended_twice(void **state)
 	for (int i = 0; i < 4; i++) {
 		bool reset = i & 1, far = i & 2;
 
-		forget();
+		way_forget();
 		lab_policy(lab, "connections: {per_source: 1}");
 		opens(&line);
 		if (reset)
@@ -621,7 +576,7 @@ static void test_forgotten(void **state)
 	struct lab *lab = *state;
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		forget();
+		way_forget();
 		lab_policy(lab, "connections: {per_source: 1}");
 		lab->now = rows[i].opened;
 		opens(&(struct line){.port = 1});
@@ -639,7 +594,7 @@ static void test_a_clock_that_is_behind(void **state)
 	struct connections count;
 
 	for (size_t i = 0; i < COUNT(units); i++) {
-		forget();
+		way_forget();
 		lab_policy(lab, TWO);
 		lab->now = (10 * SPAN / units[i] + 1) * units[i];
 		opens(&(struct line){.port = 1});
@@ -782,7 +737,7 @@ static void test_met_under_way(void **state)
 
 static void send_syns(const int reasons[5], int bytes, const char *policy)
 {
-	forget();
+	way_forget();
 	lab_policy(way.lab, policy);
 	for (int i = 0; i < 5; i++) {
 		char client[32];
@@ -813,7 +768,7 @@ static void test_left_to_cookies(void **state)
 		  "connections: {syn_cookies: on}\nlimits: {cookies: unlimited, " POOL_OF_ONE "}");
 	lab->now += 10 * SECOND;
 	/* A source's own limit stays, and its cap. */
-	forget();
+	way_forget();
 	lab_policy(lab, COOKIES "unknown: {tcp_syn: {rate: 0.1, burst: 1}}, " POOL_OF_ONE "}");
 	syn(&(struct line){.port = 1}, (struct expect)A_SYN);
 	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
@@ -861,7 +816,7 @@ static void test_requests_of_no_connection(void **state)
 	opens(&open);
 	syn_ack(&half);
 	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS); /* not yet */
-	forget();
+	way_forget();
 	opens(&open);
 	syn_ack(&half);
 	exhaust();
@@ -1053,5 +1008,5 @@ int main(void)
 		way_test(test_flood_of_openings),
 	};
 
-	return cmocka_run_group_tests(tests, begin_all, end_all);
+	return cmocka_run_group_tests(tests, begin_all, way_close);
 }

@@ -4,9 +4,8 @@
  * struck and banned, what strangers are not sent, and that nothing else is said or counted. The program of
  * the way out, one packet at a time, over the maps of the filter, whose verdict is asked of the way in.
  */
-#include "prog/lab.h"
+#include "prog/both.h"
 
-#include "egress.h"
 #include "sipdam/hash.h"
 
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* of unrolling */
@@ -37,60 +36,14 @@
 #define REGISTERED ANSWER("200", "REGISTER", CONTACT)
 #define REQUEST    "OPTIONS sip:a@192.0.2.1 SIP/2.0\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 
-enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_BUDGETS, TABLE_VERIFIED, TABLES_OF_EGRESS };
-
-struct way {
-	struct lab *lab;
-	struct egress *egress;
-	struct table table[TABLES_OF_EGRESS];
-};
-
-static struct way way;
-
-/* ---- life ---- */
+enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_BUDGETS, TABLE_VERIFIED };
 
 static int begin_all(void **state)
 {
 	static const char *const names[] = {"failures", "streams", "budgets", "verified"};
-	static const size_t lines[] = {SIPDAM_FAILURE_LINES, SIPDAM_STREAM_LINES, 1, SIPDAM_VERIFIED_LINES};
-	struct problem problem = {""};
 
-	lab_open(state);
-	way.lab = *state;
-	if (egress_open_private(&way.egress, way.lab->filter, false, &problem))
-		fail_msg("%s", problem.text);
-	for (int i = 0; i < TABLES_OF_EGRESS; i++) {
-		way.table[i].bytes = lines[i] * sizeof(struct sipdam_line);
-		way.table[i].memory = mmap(NULL, way.table[i].bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-					   filter_map(way.lab->filter, names[i]), 0);
-		assert_true(way.table[i].memory != MAP_FAILED);
-	}
-	return 0;
+	return way_open(state, names, COUNT(names));
 }
-
-static int end_all(void **state)
-{
-	for (int i = 0; i < TABLES_OF_EGRESS; i++)
-		munmap(way.table[i].memory, way.table[i].bytes);
-	egress_free(way.egress);
-	return lab_close(state);
-}
-
-static void forget(void)
-{
-	lab_forget(way.lab);
-	for (int i = 0; i < TABLES_OF_EGRESS; i++)
-		memset(way.table[i].memory, 0, way.table[i].bytes);
-}
-
-static int begin_test(void **state)
-{
-	lab_clean(state);
-	forget();
-	return 0;
-}
-
-#define way_test(function) cmocka_unit_test_setup(function, begin_test)
 
 /* ---- sending ---- */
 
@@ -274,7 +227,7 @@ static void test_no_registration(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		forget();
+		way_forget();
 		answers(PHONE, rows[i].first);
 		if (atoi(rows[i].second + 8) >= 100) {
 			answers(PHONE, rows[i].second);
@@ -297,7 +250,7 @@ static void test_challenge_holds_32_seconds(void **state)
 	lab->now += 32 * SECOND;
 	answers(PHONE, REGISTERED);
 	is(PHONE, TRUSTED);
-	forget();
+	way_forget();
 	answers(PHONE, CHALLENGE);
 	lab->now += 32 * SECOND + SECOND / 50;
 	answers(PHONE, REGISTERED);
@@ -347,7 +300,7 @@ static void test_renewal_beyond_the_trust(void **state)
 		struct sipdam_prefix source = lab_source(lab, PHONE);
 		__u64 begin = lab->now;
 
-		forget();
+		way_forget();
 		answers(PHONE, CHALLENGE);
 		answers(PHONE, rows[i].first);
 		lab->now = begin + 301 * SECOND;
@@ -383,7 +336,7 @@ static void test_how_long(void **state)
 
 	lab_policy(*state, "trust: {ttl: 300s}");
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		forget();
+		way_forget();
 		answers(PHONE, CHALLENGE);
 		snprintf(text, sizeof(text), ANSWER("200", "REGISTER", "%s"), rows[i].more);
 		answers(PHONE, text);
@@ -404,7 +357,7 @@ static void test_nothing_is_taken(void **state)
 	answers(PHONE, ANSWER("200", "INVITE", ""));
 	is(PHONE, TRUSTED);
 	ends_in(PHONE, 2 * HOUR);
-	forget();
+	way_forget();
 	lab_know(lab, PHONE, true, 0, MINUTE);
 	answers(PHONE, REGISTERED);
 	ends_in(PHONE, 600 * SECOND);
@@ -477,7 +430,7 @@ static void test_peers(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		forget();
+		way_forget();
 		answers(PHONE, rows[i].text);
 		if ((who_is(PHONE) == PEER) != !!rows[i].lasting)
 			fail_msg("%s", rows[i].text);
@@ -755,7 +708,7 @@ static void test_what_is_refused(void **state)
 	};
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		forget();
+		way_forget();
 		lab_policy(*state, rows[i].policy);
 		refuse(PHONE, rows[i].text, rows[i].count, rows[i].apart);
 		if (is_banned(PHONE) != rows[i].banned)
@@ -771,7 +724,7 @@ static void test_success_clears(void **state)
 	struct lab *lab = *state;
 
 	for (size_t i = 0; i < COUNT(clears); i++) {
-		forget();
+		way_forget();
 		refuse(PHONE, ANSWER("403", "REGISTER", ""), 19, SECOND);
 		answers(PHONE, clears[i]);
 		lab_disown(lab); /* known or not */
@@ -780,13 +733,13 @@ static void test_success_clears(void **state)
 		refuse(PHONE, ANSWER("403", "REGISTER", ""), 1, SECOND);
 		assert_true(is_banned(PHONE));
 	}
-	forget();
+	way_forget();
 	refuse(PHONE, ANSWER("403", "REGISTER", ""), 19, SECOND);
 	answers(PHONE, ANSWER("200", "OPTIONS", "")); /* anybody gets one */
 	refuse(PHONE, ANSWER("403", "REGISTER", ""), 1, SECOND);
 	assert_true(is_banned(PHONE));
 	for (int trusted = 0; trusted < 2; trusted++) {
-		forget();
+		way_forget();
 		lab_know(lab, PHONE, trusted, 0, HOUR);
 		refuse(PHONE, CHALLENGE, 100, SECOND);
 		assert_false(is_banned(PHONE));
@@ -838,7 +791,7 @@ static void test_a_refusal_that_is_sent_again(void **state)
 	assert_true(is_banned(PHONE));
 
 	/* One time more than the timers send it is another refusal. */
-	forget();
+	way_forget();
 	for (size_t i = 0; i <= COUNT(timers) + 1; i++) {
 		answers(PHONE, refusal(text, 99));
 		lab->now += (i < COUNT(timers) ? timers[i] : 4000) * MILLISECOND;
@@ -871,7 +824,7 @@ static void test_another_refusal(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct recipe recipe = {.source = SERVER, .destination = PHONE, .payload = long_text};
 
-		forget();
+		way_forget();
 		snprintf(long_text, sizeof(long_text), "%s%0400d", refusal(text, 99), 0);
 		sends("first", &recipe, 5070, SIPDAM_METHOD_RESPONSE, 407);
 		lab->now += rows[i].after;
@@ -934,7 +887,7 @@ static void test_headers(void **state)
 		struct recipe recipe = rows[i].recipe;
 		const char *phone = recipe.family == 6 ? PHONE6 : PHONE;
 
-		forget();
+		way_forget();
 		answers(phone, CHALLENGE);
 		recipe.destination = phone;
 		recipe.source = recipe.family == 6 ? DESTINATION6 : SERVER;
@@ -997,7 +950,7 @@ static void test_modes(void **state)
 	registers(PHONE);
 	is(PHONE, TRUSTED);
 	lab_policy(lab, "allow: [192.0.2.0/24]");
-	forget();
+	way_forget();
 	registers(PHONE);
 	requests(PHONE);
 	is(PHONE, STRANGER);
@@ -1085,7 +1038,7 @@ static void test_a_capture_cut_short(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		int reason;
 
-		forget();
+		way_forget();
 		lab_policy(*state, rows[i].policy);
 		reason = reason_of_cut(rows[i].recipe, rows[i].port, rows[i].keep);
 		if (reason != (rows[i].truncated ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_EGRESS))
@@ -1175,7 +1128,7 @@ static void test_several_in_a_segment(void **state)
 	open_connection();
 	segment(ANSWER("100", "INVITE", "") "\r\n\r\n" CHALLENGE REGISTERED);
 	is(PHONE, TRUSTED);
-	forget();
+	way_forget();
 	segment(CHALLENGE REGISTERED); /* met under way */
 	is(PHONE, TRUSTED);
 }
@@ -1215,15 +1168,15 @@ static void test_lost_stream(void **state)
 	open_connection();
 	segment(REGISTERED);
 	is(PHONE, TRUSTED);
-	forget();
+	way_forget();
 	open_connection();
 	segment(CHALLENGE);
 	segment("SIP/2.0 200 OK\r\nCSeq: 1 MESSAGE\r\n\r\n"); /* no Content-Length */
 	segment(REGISTERED);
 	is(PHONE, STRANGER);
-	forget();
+	way_forget();
 	segment(CHALLENGE);
-	forget();
+	way_forget();
 	segment("xxxx" REGISTERED); /* met under way, in the midst of something */
 	segment(REGISTERED);
 	is(PHONE, STRANGER);
@@ -1243,7 +1196,7 @@ static void test_two_addresses_of_the_server(void **state)
 	segment(REGISTERED); /* which the other's bytes have not put off */
 	is(PHONE, TRUSTED);
 
-	forget();
+	way_forget();
 	open_connection();
 	segment_of(other, "xxxx" CHALLENGE, 0); /* under way, in the midst of something */
 	sequence -= strlen("xxxx" CHALLENGE);
@@ -1260,7 +1213,7 @@ static void test_the_end_of_a_stream(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(ends); i++) {
-		forget();
+		way_forget();
 		open_connection();
 		segment_of(SERVER, CHALLENGE, 0);
 		segment_of(SERVER, REGISTERED, ends[i]); /* still read */
@@ -1302,7 +1255,7 @@ static void test_a_forgotten_stream(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		__u64 before;
 
-		forget();
+		way_forget();
 		lab->now = 100 * HOUR;
 		segment(CHALLENGE REGISTERED); /* under way */
 		is(PHONE, TRUSTED);
@@ -1366,7 +1319,7 @@ static void test_reflection_of_a_source(void **state)
 	struct lab *lab = *state;
 
 	for (size_t i = 0; i < COUNT(addresses); i++) {
-		forget();
+		way_forget();
 		lab_policy(lab, LIMITED);
 		assert_true(answer_passes(addresses[i]));
 		assert_true(answer_passes(addresses[i]));
@@ -1414,15 +1367,15 @@ static void test_reflection_of_others(void **state)
 
 	lab_policy(lab, LIMITED);
 	for (int trusted = 0; trusted < 2; trusted++) {
-		forget();
+		way_forget();
 		lab_know(lab, PHONE, trusted, 0, HOUR);
 		for (int i = 0; i < 10; i++)
 			assert_true(passes(&answer, 5070));
 	}
-	forget();
+	way_forget();
 	for (int i = 0; i < 10; i++)
 		assert_true(passes(&segment, 5070));
-	forget();
+	way_forget();
 	for (int i = 0; i < 10; i++) {
 		assert_true(passes(&request, 5070));
 		lab_disown(lab);
@@ -1470,18 +1423,18 @@ static void test_reflection_by_policy(void **state)
 
 	lab_policy(lab, LIMITED "\ntrust: {learn: false}");
 	assert_true(answer_passes(PHONE) && answer_passes(PHONE) && !answer_passes(PHONE));
-	forget();
+	way_forget();
 	lab_policy(lab, LIMITED "\nmode: monitor");
 	assert_true(answer_passes(PHONE) && answer_passes(PHONE) && !answer_passes(PHONE));
-	forget();
+	way_forget();
 	lab_policy(lab, "reflection: {rate: 0}");
 	assert_false(answer_passes(PHONE));
-	forget();
+	way_forget();
 	lab_policy(lab, "");
 	for (int i = 0; i < 800; i++) /* 400,000 bytes */
 		assert_true(answer_passes(PHONE));
 	assert_false(answer_passes(PHONE));
-	forget();
+	way_forget();
 	lab_policy(lab, LIMITED); /* all of a datagram counts with its first fragment */
 	assert_true(passes(&fragment, 5070));
 	assert_false(passes(&fragment, 5070));
@@ -1550,5 +1503,5 @@ int main(void)
 		way_test(test_nothing_is_learned_of_what_is_not_sent),
 	};
 
-	return cmocka_run_group_tests(tests, begin_all, end_all);
+	return cmocka_run_group_tests(tests, begin_all, way_close);
 }

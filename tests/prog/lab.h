@@ -8,6 +8,7 @@
 #define PROG_LAB_H
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -170,12 +171,12 @@ static inline void lab_policy(struct lab *lab, const char *yaml)
 
 /* ---- life ---- */
 
-static inline void lab_map_table(struct lab *lab, int number, const char *name)
+/* A map of lines that a test reads and clears. */
+static inline void map_table(struct lab *lab, struct table *table, const char *name)
 {
 	struct bpf_map_info info = {};
 	__u32 size = sizeof(info);
 	int fd = filter_map(lab->filter, name);
-	struct table *table = &lab->table[number];
 
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
@@ -191,7 +192,7 @@ static inline void lab_map_tables(struct lab *lab)
 						       "stamps",  "verified", "copies"};
 
 	for (int i = 0; i < LAB_TABLES; i++)
-		lab_map_table(lab, i, tables[i]);
+		map_table(lab, &lab->table[i], tables[i]);
 	assert_int_equal(bans_map(&lab->bans, filter_map(lab->filter, "bans"),
 				  filter_map(lab->filter, "ban_records"), filter_map(lab->filter, "ban_gate"),
 				  filter_map(lab->filter, "secrets")),
@@ -246,6 +247,17 @@ static inline int lab_open(void **state)
 	lab_map_tables(lab);
 	*state = lab;
 	return 0;
+}
+
+/* The same for what a program keeps by CPU. */
+static inline int lab_open_on_one_cpu(void **state)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)sched_getcpu(), &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+	return lab_open(state);
 }
 
 static inline int lab_close(void **state)

@@ -5,25 +5,12 @@
  */
 #include "prog/rates.h"
 
-#include <sched.h>
-
 #define BURST    20 /* of TEN_A_SECOND */
 #define REFUSALS 16 /* LOUD_REFUSALS */
 #define LIMITED  "limits: {unknown: {invite: " TEN_A_SECOND "}, " NO_OTHER "}"
 #define A_SOURCE "192.0.2.77"
 
 static const struct expect is_denied = DROPS(DENIED, INVITE, INVITE);
-
-/* The memory is the CPU's. */
-static int open_on_one_cpu(void **state)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)sched_getcpu(), &set);
-	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
-	return lab_open(state);
-}
 
 /* Every bucket is full again, and the program is not told. */
 static void refill(struct lab *lab)
@@ -171,5 +158,5 @@ int main(void)
 		lab_test(test_not_where_addresses_are_protected),
 	};
 
-	return cmocka_run_group_tests(tests, open_on_one_cpu, lab_close);
+	return cmocka_run_group_tests(tests, lab_open_on_one_cpu, lab_close);
 }

@@ -5,8 +5,6 @@
  */
 #include "prog/rates.h"
 
-#include <sched.h>
-
 #include "address.h"
 
 #define NOTHING  "limits: {unknown: {invite: {rate: 0}, response: {rate: 0}}}"
@@ -14,17 +12,6 @@
 #define A_SOURCE "192.0.2.77"
 
 static const struct recipe answer = {.payload = "SIP/2.0 200 OK\r\n", .source = A_SOURCE};
-
-/* Samples are counted by the CPU. */
-static int open_on_one_cpu(void **state)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)sched_getcpu(), &set);
-	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
-	return lab_open(state);
-}
 
 /* All slots of all CPUs, CPU by CPU within a slot. To be freed. */
 static struct sipdam_refused *read_slots(struct lab *lab, int cpus)
@@ -276,5 +263,5 @@ int main(void)
 		lab_test(test_nobody_keeps_a_slot_in_silence),
 	};
 
-	return cmocka_run_group_tests(tests, open_on_one_cpu, lab_close);
+	return cmocka_run_group_tests(tests, lab_open_on_one_cpu, lab_close);
 }
