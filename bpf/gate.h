@@ -9,6 +9,7 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "sockets.h"
 #include "tls.h"
 
 static __always_inline void gate_count(int version)
@@ -47,32 +48,9 @@ __noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, co
 /* Has this host the connection that a packet is of, more than a port that listens? */
 static __always_inline bool gate_has_connection(frame_t *frame, const struct packet *packet)
 {
-	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *socket;
-	__be16 ports[2];
-	__u32 state;
+	int state = socket_state(frame, packet);
 
-	if (cursor_load(&cursor, packet->transport_offset, ports, sizeof(ports)))
-		return false;
-	if (packet->family == 4) {
-		tuple.ipv4.saddr = packet->source.low >> 32;
-		tuple.ipv4.daddr = packet->destination.low >> 32;
-		tuple.ipv4.sport = ports[0];
-		tuple.ipv4.dport = ports[1];
-		socket = bpf_skc_lookup_tcp(frame, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, &packet->source, sizeof(packet->source));
-		__builtin_memcpy(tuple.ipv6.daddr, &packet->destination, sizeof(packet->destination));
-		tuple.ipv6.sport = ports[0];
-		tuple.ipv6.dport = ports[1];
-		socket = bpf_skc_lookup_tcp(frame, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-	}
-	if (!socket)
-		return false;
-	state = socket->state;
-	bpf_sk_release(socket);
-	return state != BPF_TCP_LISTEN && state != BPF_TCP_TIME_WAIT;
+	return state && state != BPF_TCP_LISTEN && state != BPF_TCP_TIME_WAIT;
 }
 
 /*
