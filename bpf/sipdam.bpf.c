@@ -406,6 +406,12 @@ static __always_inline __u32 ws_class(const struct run *run)
 	return word == WS_REQUEST ? SIPDAM_CLASS_WS_UPGRADE : SIPDAM_CLASS_TCP_DATA;
 }
 
+/* Does what a segment is of ask the server for a handshake of TLS or WebSocket, behind which all else comes? */
+static __always_inline bool asks_for_handshake(const struct message *message)
+{
+	return message->class == SIPDAM_CLASS_TLS_HELLO || message->class == SIPDAM_CLASS_WS_UPGRADE;
+}
+
 /* Segments of TLS and WebSocket: what opens a connection costs as a message does, the rest by its size. */
 static __always_inline int classify_opaque(const struct run *run, __u32 started)
 {
@@ -414,7 +420,7 @@ static __always_inline int classify_opaque(const struct run *run, __u32 started)
 	message->class = run->work->packet.port_kind == SIPDAM_PORTS_WS ? ws_class(run) : tls_class(run);
 	if (!message->class && is_short(&run->work->packet))
 		return SIPDAM_REASON_TRUNCATED;
-	if (message->class == SIPDAM_CLASS_TLS_HELLO || message->class == SIPDAM_CLASS_WS_UPGRADE) {
+	if (asks_for_handshake(message)) {
 		message->data_tokens = started - 1;
 		return SIPDAM_REASON_NONE;
 	}
@@ -842,30 +848,37 @@ __noinline int left_to_cookies(frame_t *frame, const struct sipdam_policy *polic
 	       pool_take(&pool->half_tat, work->now >> SIPDAM_TICK_SHIFT, &policy->cookies, 1) == BUCKET_ADMITS;
 }
 
+/* Has the pool of a class refused lately, so that strangers must prove that they are there? */
+static __always_inline bool pool_needs_proof(const struct run *run, __u32 class)
+{
+	const struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
+
+	return pool && verification_is_on(pool, run->work->now, run->policy) &&
+	       !limit_is_unlimited(&run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)]);
+}
+
 /* Does this segment hold a request of a class that strangers must send twice? */
 static __always_inline bool class_needs_proof(const struct run *run, __u32 class)
 {
 	const struct message *message = &run->work->message;
-	const struct sipdam_pool *pool;
 
-	if (message->class != class && !(message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff))
-		return false;
-	pool = bpf_map_lookup_elem(&pools, &class);
-	return pool && verification_is_on(pool, run->work->now, run->policy) &&
-	       !limit_is_unlimited(&run->policy->pool[class & (SIPDAM_CLASSES_MAX - 1)]);
+	return (message->class == class || message->further >> SEGMENT_COUNT_SHIFT(class) & 0xff) &&
+	       pool_needs_proof(run, class);
 }
 
 /* Of any such class? No loop: Linux 6.1 takes one whose counter lies on the stack, as a key must, for endless. */
 static __always_inline bool segment_needs_proof(const struct run *run)
 {
+	if (asks_for_handshake(&run->work->message))
+		return pool_needs_proof(run, run->work->message.class);
 	return class_needs_proof(run, SIPDAM_CLASS_INVITE) || class_needs_proof(run, SIPDAM_CLASS_REGISTER) ||
 	       class_needs_proof(run, SIPDAM_CLASS_OPTIONS) || class_needs_proof(run, SIPDAM_CLASS_DIALOG) ||
 	       class_needs_proof(run, SIPDAM_CLASS_OTHER);
 }
 
 /*
- * While strangers must send their requests twice, a segment that holds one must be of a connection: nobody who
- * forges his address has one. It is known by the table, or by this host's kernel; where neither can know, since
+ * While strangers must send their requests twice, a segment that holds one must be of a connection, and so must one
+ * that asks for a handshake while the pool of those is exhausted: nobody who forges his address has one. It is known by the table, or by this host's kernel; where neither can know, since
  * the server's answers were not seen for an hour and no socket here is asked for, all are let by. A function of
  * its own so that it is verified apart.
  */
@@ -881,13 +894,14 @@ __noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *poli
 	return state ? !is_connected(state) : answers_were_seen(work->now);
 }
 
-/* Only segments, and only of what may hold requests in clear. */
+/* Only segments, and only of what may hold requests in clear, or asks for a handshake. */
 static __always_inline bool is_of_no_connection(const struct run *run)
 {
 	struct work *work = run->work;
 
 	return !run->plain && work->packet.protocol == IPPROTO_TCP &&
-	       (is_request_class(work->message.class) || work->message.further) &&
+	       (is_request_class(work->message.class) || work->message.further ||
+		asks_for_handshake(&work->message)) &&
 	       lacks_connection(run->frame, run->policy, work);
 }
 
@@ -929,8 +943,8 @@ static __always_inline int let_in(const struct run *run)
 }
 
 /*
- * A pool that refuses makes strangers send again from now on, and the very packet that it refused is a first
- * copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens
+ * A pool that refuses makes strangers send again from now on, or be of a connection over TCP, and the very packet
+ * that it refused is a first copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens
  * left. A function of its own so that it is verified apart.
  */
 __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
@@ -940,7 +954,8 @@ __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, s
 
 	if (left_to_cookies(frame, policy, work))
 		return SIPDAM_REASON_WITHIN_LIMITS;
-	if (!policy || !work || !policy->verify_enabled || !is_request_class(work->message.class) ||
+	if (!policy || !work || !policy->verify_enabled ||
+	    (!is_request_class(work->message.class) && !asks_for_handshake(&work->message)) ||
 	    limit_is_unlimited(pool_limit(&run)))
 		return SIPDAM_REASON_POOL_RATE;
 	pool = pool_of(&run);

@@ -282,7 +282,8 @@ static void print_connections(const struct snapshot *snapshot)
 
 static void print_verification(const struct snapshot *snapshot)
 {
-	const char *before = "Verify      while their pools are exhausted strangers must send twice:\n            ";
+	const char *before = "Verify      while their pools are exhausted strangers must send twice,\n"
+			     "            and over TCP be of a connection:\n            ";
 
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
 		if (!snapshot->verify_left[class])

@@ -835,6 +835,59 @@ static void test_requests_of_no_connection(void **state)
 	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
 }
 
+/* What begins a ClientHello, in a record of TLS. */
+#define HELLO_TEXT "\x16\3\1\1\1\1"
+
+/* Who asks for TLS or a WebSocket while others have used their pool up must be of a connection; nobody else. */
+static void test_handshakes_of_no_connection(void **state)
+{
+	static const struct {
+		const char *class, *text, *other;
+		int to;
+	} rows[] = {{"tls_hello", HELLO_TEXT, "\x17\3\1\1\1\1", TLS_PORT},
+		    {"ws_upgrade", "GET / HTTP/1.1\r\n", "PUT / HTTP/1.1\r\n", 8080}};
+	struct lab *lab = *state;
+	char policy[160];
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct line open = {.port = 1, .to = rows[i].to}, half = {.port = 2, .to = rows[i].to},
+				  none = {.port = 3, .to = rows[i].to}, clear = {.port = 3, .to = SIP_PORT},
+				  elsewhere = {.client = OTHER, .port = 3, .to = rows[i].to};
+
+		lab_forget(lab);
+		snprintf(policy, sizeof(policy),
+			 "ports: {ws: [8080]}\nlimits: {pool: {%s: {rate: 0.1, burst: 1}}}\nverify: {hold: 20s}",
+			 rows[i].class);
+		lab_policy(lab, policy);
+		/* Whether there is a connection is not to be known: answers are not seen here. */
+		way_forget();
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_WITHIN_LIMITS);
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_POOL_RATE);
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_POOL_RATE);
+		way_forget();
+		opens(&open);
+		syn_ack(&half);
+		/* Until the pool refuses for the first time it has no reason to ask. */
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_WITHIN_LIMITS);
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_POOL_RATE);
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_UNVERIFIED);
+		assert_int_equal(sends_text(&elsewhere, ISN + 1, rows[i].text), SIPDAM_REASON_UNVERIFIED);
+		assert_int_equal(sends_text(&half, ISN + 2, rows[i].text), SIPDAM_REASON_UNVERIFIED);
+		assert_int_equal(sends_text(&half, ISN + 1, rows[i].text), SIPDAM_REASON_POOL_RATE);
+		assert_int_equal(sends_text(&open, 1, rows[i].text), SIPDAM_REASON_POOL_RATE);
+		assert_int_equal(sends_text(&none, 1, rows[i].other), SIPDAM_REASON_WITHIN_LIMITS);
+		assert_int_equal(sends_text(&clear, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+		lab->now += 10 * SECOND; /* the pool has one, which those of no connection leave to others */
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_UNVERIFIED);
+		assert_int_equal(sends_text(&open, 1, rows[i].text), SIPDAM_REASON_WITHIN_LIMITS);
+		assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_TRUSTED);
+		lab_disown(lab);
+		lab->now += 10 * SECOND; /* over */
+		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_WITHIN_LIMITS);
+	}
+}
+
 /* Who is known needs no proof; nor does anybody where none can be had, or none is asked for. */
 static void test_who_needs_no_connection(void **state)
 {
@@ -1002,6 +1055,7 @@ int main(void)
 		way_test(test_met_under_way),
 		way_test(test_left_to_cookies),
 		way_test(test_requests_of_no_connection),
+		way_test(test_handshakes_of_no_connection),
 		way_test(test_who_needs_no_connection),
 		way_test(test_full_line),
 		way_test(test_end_of_a_displaced_count),

@@ -1565,7 +1565,9 @@ static inline int model_refused(struct model *model, const struct model_packet *
 	struct model_limit limit = model_limit(&policy->pool[message->class]);
 	__u64 *full_at = &model->pool_full_at[message->class], after;
 
-	if (!policy->verify_enabled || message->class >= SIPDAM_CLASS_RESPONSE)
+	if (!policy->verify_enabled ||
+	    (message->class >= SIPDAM_CLASS_RESPONSE && message->class != SIPDAM_CLASS_TLS_HELLO &&
+	     message->class != SIPDAM_CLASS_WS_UPGRADE))
 		return SIPDAM_REASON_POOL_RATE;
 	if (model_conforms(&limit, model_tick(model), *full_at, 1, &after))
 		return SIPDAM_REASON_POOL_RATE;
@@ -1582,12 +1584,13 @@ static inline int model_refused(struct model *model, const struct model_packet *
 #define MODEL_ANSWERS (3600 * MODEL_SECOND)
 
 /*
- * Is a request in this segment of no connection, at a time when strangers must prove that they are there? A trial
- * has no sockets to ask.
+ * Is a request in this segment of no connection, at a time when strangers must prove that they are there? Or a
+ * ClientHello, or the upgrade to a WebSocket, while its own pool is exhausted? A trial has no sockets to ask.
  */
 static inline bool model_lacks_connection(struct model *model, const struct model_packet *packet,
 					  const struct bill *bill)
 {
+	static const int handshakes[] = {SIPDAM_CLASS_TLS_HELLO, SIPDAM_CLASS_WS_UPGRADE};
 	const struct model_connection *connection;
 	bool needed = false;
 
@@ -1595,6 +1598,8 @@ static inline bool model_lacks_connection(struct model *model, const struct mode
 		return false;
 	for (int class = SIPDAM_CLASS_INVITE; class < SIPDAM_CLASS_RESPONSE; class ++)
 		needed |= bill->tokens[class] && model_is_exhausted(model, class);
+	for (int i = 0; i < 2; i++)
+		needed |= bill->tokens[handshakes[i]] && model_is_exhausted(model, handshakes[i]);
 	if (!needed || !model->answered || model->now - model->answered >= MODEL_ANSWERS)
 		return false;
 	connection = model_connection(model, packet, false);
