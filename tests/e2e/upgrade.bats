@@ -6,6 +6,10 @@
 
 load lib
 
+# Of each kind, an even number; SIPDAM_SWAPS=100 is the proof that takes ten minutes: an attach is a second of the
+# kernel's verifier beside a flood.
+SWAPS=${SIPDAM_SWAPS:-20}
+
 setup() {
 	machine_up
 	sibling=$root/build/tests/sibling/sipdam newer=$root/build/tests/newer/sipdam
@@ -116,13 +120,13 @@ swaps_under_flood() {
 	((rate[flood] > 50000))
 }
 
-@test "upgrade: 100 swaps of two versions under 100,000 packets a second: none unfiltered or lost, each counted once" {
-	swaps_under_flood 100 sibling sipdam
+@test "upgrade: swaps of two versions under 100,000 packets a second: none unfiltered or lost, each counted once" {
+	swaps_under_flood "$SWAPS" sibling sipdam
 	[ "$(tail -n 1 swap.out)" = "version $(sibling version | cut -d' ' -f2) -> $(sipdam version | cut -d' ' -f2)" ]
 }
 
-@test "upgrade: 100 more of one version: likewise" {
-	swaps_under_flood 100 sipdam
+@test "upgrade: as many more of one version: likewise" {
+	swaps_under_flood "$SWAPS" sipdam
 }
 
 @test "upgrade: to a later layout under a flood, its counters of another shape: as exact" {
