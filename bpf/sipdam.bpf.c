@@ -877,10 +877,10 @@ static __always_inline bool segment_needs_proof(const struct run *run)
 }
 
 /*
- * While strangers must send their requests twice, a segment that holds one must be of a connection, and so must one
- * that asks for a handshake while the pool of those is exhausted: nobody who forges his address has one. It is known by the table, or by this host's kernel; where neither can know, since
- * the server's answers were not seen for an hour and no socket here is asked for, all are let by. A function of
- * its own so that it is verified apart.
+ * While strangers must send their requests twice, a segment that holds one must be of a connection, and so must
+ * one that asks for a handshake while the pool of those is exhausted: nobody who forges his address has one. It is
+ * known by the table, or by this host's kernel; where neither can know, since the server's answers were not seen
+ * for an hour and no socket here is asked for, all are let by. A function of its own so that it is verified apart.
  */
 __noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
@@ -944,8 +944,8 @@ static __always_inline int let_in(const struct run *run)
 
 /*
  * A pool that refuses makes strangers send again from now on, or be of a connection over TCP, and the very packet
- * that it refused is a first copy, unless its first was before. A segment of many messages may be refused by a pool that has tokens
- * left. A function of its own so that it is verified apart.
+ * that it refused is a first copy, unless its first was before. A segment of many messages may be refused by a
+ * pool that has tokens left. A function of its own so that it is verified apart.
  */
 __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
