@@ -80,14 +80,14 @@ of() { jq "$2" "$room/$1.out"; }
 	call 3
 	floods_end
 	report | sed 's/^/# /' >&3
-	(($(of new .succeeded) * 2 < $(of new .calls)))
+	(($(of new .succeeded) * 10 < $(of new .calls) * 9)) # with the filter: all
 }
 
 # 320 calls: one that failed would be more than one in a thousand.
 new_succeed() { same "$(of new .succeeded)" "$(of new .calls)"; }
 old_are_told() {
 	same "$(of old '[.succeeded, .refused, .late]' | jq -c .)" "[0,$(of old .calls),0]" &&
-		jq -e '.refused_ms.p99 < 1000' "$room/old.out" >/dev/null
+		jq -e '.refused_ms | .p50 < 500 and .p99 < 2000' "$room/old.out" >/dev/null # TCP sends again after 1 s
 }
 
 flooded_calls() {
