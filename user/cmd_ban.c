@@ -187,16 +187,11 @@ static json_t *entry_json(const struct ban_entry *entry, __u64 now)
 
 static int print_json(const struct ban_entries *entries, __u64 now)
 {
-	json_t *array = json_array(), *object;
-	int error;
+	json_t *array = json_array();
 
 	for (size_t i = 0; i < entries->count; i++)
 		json_array_append_new(array, entry_json(&entries->entry[i], now));
-	object = json_pack("{s:o}", "bans", array);
-	error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-	json_decref(object);
-	printf("\n");
-	return error;
+	return command_print(json_pack("{s:o}", "bans", array), JSON_COMPACT);
 }
 
 static void print_text(const struct ban_entries *entries, __u64 now)
@@ -367,7 +362,5 @@ int cmd_ban(int argc, char **argv)
 		book_free(&change->allowed);
 		book_free(&change->denied);
 	}
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail("ban", error, &problem) : EXIT_DONE;
 }

@@ -87,18 +87,14 @@ static void find_hints(const struct settings *settings, struct hints *hints)
 
 static int print_check_json(const char *file, const struct hints *hints)
 {
-	json_t *array = json_array(), *object;
+	json_t *array = json_array();
+	int error;
 
 	for (size_t i = 0; i < hints->count; i++)
 		json_array_append_new(array, json_string(hints->text[i]));
-	object = json_pack("{s:s%, s:b, s:o}", "file", file, strlen(file), "valid", 1, "hints", array);
-	if (!object || json_dumpf(object, stdout, JSON_COMPACT) < 0) {
-		json_decref(object);
-		return command_fail("config check", -EIO, NULL);
-	}
-	json_decref(object);
-	printf("\n");
-	return EXIT_DONE;
+	error = command_print(json_pack("{s:s%, s:b, s:o}", "file", file, strlen(file), "valid", 1, "hints", array),
+			      JSON_COMPACT);
+	return error ? command_fail("config check", error, NULL) : EXIT_DONE;
 }
 
 static error_t parse_check(int key, char *argument, struct argp_state *state)
@@ -182,14 +178,9 @@ static error_t parse_show(int key, char *argument, struct argp_state *state)
 
 static int print_settings_json(const struct settings *settings)
 {
-	json_t *object = settings_json(settings);
-	int error = object ? json_dumpf(object, stdout, SETTINGS_JSON_FLAGS) : -1;
+	int error = command_print(settings_json(settings), SETTINGS_JSON_FLAGS);
 
-	json_decref(object);
-	if (error)
-		return command_fail("config show", -EIO, NULL);
-	printf("\n");
-	return EXIT_DONE;
+	return error ? command_fail("config show", error, NULL) : EXIT_DONE;
 }
 
 static int config_show(int argc, char **argv)

@@ -227,15 +227,6 @@ static void look(struct visit *visit)
 			   "no default route says which interface is meant: name one, `sipdam doctor eth0`");
 }
 
-static int print_json(json_t *object)
-{
-	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-
-	json_decref(object);
-	printf("\n");
-	return error;
-}
-
 static int visit_tls(const struct arguments *arguments, struct doctor *doctor, struct problem *problem)
 {
 	_cleanup_free_ struct tls_report *report = calloc(1, sizeof(*report));
@@ -249,7 +240,7 @@ static int visit_tls(const struct arguments *arguments, struct doctor *doctor, s
 		return error;
 	tls_judge(report, doctor);
 	if (arguments->json)
-		return print_json(tls_json(report, doctor));
+		return command_print(tls_json(report, doctor), JSON_COMPACT);
 	tls_print(report, doctor, stdout);
 	return 0;
 }
@@ -271,7 +262,7 @@ static int visit_host(const struct arguments *arguments, struct doctor *doctor, 
 		return error;
 	look(&visit);
 	if (arguments->json)
-		return print_json(doctor_json(doctor));
+		return command_print(doctor_json(doctor), JSON_COMPACT);
 	doctor_print(doctor, stdout);
 	return 0;
 }

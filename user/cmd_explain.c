@@ -410,16 +410,6 @@ static json_t *account_json(const struct account *account)
 			 account->may_read);
 }
 
-static int print_json(const struct account *account)
-{
-	json_t *object = account_json(account);
-	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-
-	json_decref(object);
-	printf("\n");
-	return error;
-}
-
 /* ---- text ---- */
 
 /* Whose bucket it is that refuses. */
@@ -697,8 +687,6 @@ int cmd_explain(int argc, char **argv)
 	if (!error)
 		error = gather(account, &problem);
 	if (!error)
-		error = arguments.json ? print_json(account) : print_text(account);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
+		error = arguments.json ? command_print(account_json(account), JSON_COMPACT) : print_text(account);
 	return error ? command_fail("explain", error, &problem) : EXIT_DONE;
 }

@@ -87,10 +87,9 @@ static int print_json(const struct settings *settings, const char *key)
 		    json_object_set_new(object, settings_field_name(field),
 					settings_json_field(settings, field)))
 			error = -ENOMEM;
-	if (!error && json_dumpf(object, stdout, SETTINGS_JSON_FLAGS))
-		error = -EIO;
+	if (!error)
+		return command_print(object, SETTINGS_JSON_FLAGS);
 	json_decref(object);
-	printf("\n");
 	return error;
 }
 
@@ -121,7 +120,5 @@ int cmd_get(int argc, char **argv)
 	if (!error)
 		error = arguments.json ? print_json(&settings, arguments.key)
 				       : print_text(&settings, arguments.key);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail("get", error, &problem) : EXIT_DONE;
 }

@@ -407,8 +407,6 @@ static int run(const char *command, struct arguments *arguments)
 	}
 	if (!error)
 		error = actions[action].run(arguments, &problem);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail(command, error, &problem) : EXIT_DONE;
 }
 

@@ -61,17 +61,6 @@ static int check_interface(const struct snapshot *snapshot, const char *name, st
 			   "%s: sipdam is not attached there: `sipdam status` lists where it is", name);
 }
 
-/* Output that cannot be written is main's to find. 0 or -ENOMEM. */
-static int print_json(const struct snapshot *snapshot, const char *interface)
-{
-	json_t *object = render_json_stats(snapshot, interface);
-	bool printed = object && (!json_dumpf(object, stdout, JSON_COMPACT) || ferror(stdout));
-
-	json_decref(object);
-	putchar('\n');
-	return printed ? 0 : -ENOMEM;
-}
-
 int cmd_stats(int argc, char **argv)
 {
 	_cleanup_free_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -86,11 +75,9 @@ int cmd_stats(int argc, char **argv)
 	error = snapshot_read(snapshot, &problem);
 	if (!error)
 		error = check_interface(snapshot, options.interface, &problem);
-	if (error)
-		return command_fail("stats", error, &problem);
-	if (!options.json)
+	if (!error && options.json)
+		error = command_print(render_json_stats(snapshot, options.interface), JSON_COMPACT);
+	else if (!error)
 		render_text_stats(snapshot, options.interface, stdout);
-	else if (print_json(snapshot, options.interface))
-		return command_fail("stats", -ENOMEM, &problem);
-	return EXIT_DONE;
+	return error ? command_fail("stats", error, &problem) : EXIT_DONE;
 }

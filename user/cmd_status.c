@@ -167,11 +167,11 @@ static int print_json(const struct snapshot *snapshot, const struct over_limits 
 	json_t *over_limit = over_limits_json(over, &snapshot->policy);
 	bool whole = object && !json_object_set_new(object, "over_limit", over_limit) &&
 		     !json_object_set_new(object, "tls", tls_json(snapshot));
-	int error = whole && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
 
+	if (whole)
+		return command_print(object, JSON_COMPACT);
 	json_decref(object);
-	printf("\n");
-	return error;
+	return -ENOMEM;
 }
 
 static void print_ports(const struct sipdam_policy *policy)
@@ -385,7 +385,5 @@ int cmd_status(int argc, char **argv)
 		error = print_json(snapshot, over);
 	else if (!error)
 		print_text(snapshot, over);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail("status", error, &problem) : EXIT_DONE;
 }

@@ -102,16 +102,6 @@ static int read_top(struct top *top, struct problem *problem)
 	return error;
 }
 
-static int print_json(const struct top *top, size_t most)
-{
-	json_t *object = top_json(top, most);
-	int error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-
-	json_decref(object);
-	printf("\n");
-	return error;
-}
-
 int cmd_top(int argc, char **argv)
 {
 	struct arguments arguments = {.most = ROWS};
@@ -123,11 +113,9 @@ int cmd_top(int argc, char **argv)
 		return EXIT_USAGE;
 	error = read_top(&top, &problem);
 	if (!error && arguments.json)
-		error = print_json(&top, arguments.most);
+		error = command_print(top_json(&top, arguments.most), JSON_COMPACT);
 	else if (!error)
 		top_print(&top, arguments.most, stdout);
 	top_free(&top);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail("top", error, &problem) : EXIT_DONE;
 }

@@ -304,16 +304,11 @@ static json_t *entry_json(const struct known_entry *entry, __u64 now)
 
 static int print_json(const struct known_entries *entries, __u64 now)
 {
-	json_t *array[2] = {json_array(), json_array()}, *object;
-	int error;
+	json_t *array[2] = {json_array(), json_array()};
 
 	for (size_t i = 0; i < entries->count; i++)
 		json_array_append_new(array[entries->entry[i].trusted], entry_json(&entries->entry[i], now));
-	object = json_pack("{s:o, s:o}", "trusted", array[true], "peers", array[false]);
-	error = object && !json_dumpf(object, stdout, JSON_COMPACT) ? 0 : -ENOMEM;
-	json_decref(object);
-	printf("\n");
-	return error;
+	return command_print(json_pack("{s:o, s:o}", "trusted", array[true], "peers", array[false]), JSON_COMPACT);
 }
 
 static void print_text(const struct known_entries *entries, __u64 now)
@@ -504,7 +499,5 @@ int cmd_trust(int argc, char **argv)
 	}
 	if (change)
 		contacts_free(&change->contacts);
-	if (!error && (fflush(stdout) || ferror(stdout)))
-		error = -EIO;
 	return error ? command_fail("trust", error, &problem) : EXIT_DONE;
 }

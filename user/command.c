@@ -2,6 +2,8 @@
 /* What every command does alike: one-line errors, exit codes, the habits of its argp parser. */
 #include <argp.h>
 #include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +21,15 @@ int command_fail(const char *command, int error, const struct problem *problem)
 	else
 		fprintf(stderr, "sipdam %s: %s\n", command, strerror(number));
 	return number == EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int command_print(json_t *object, size_t flags)
+{
+	bool printed = object && (!json_dumpf(object, stdout, flags) || ferror(stdout));
+
+	json_decref(object);
+	putchar('\n');
+	return printed ? 0 : -ENOMEM;
 }
 
 /* The parser that command_parse runs, for hush(); a command parses its arguments once at a time. */

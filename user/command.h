@@ -7,6 +7,8 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
+#include <stddef.h>
+
 #include "problem.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -33,6 +35,13 @@ int cmd_version(int argc, char **argv);
 
 /* Prints "sipdam COMMAND: TEXT" on stderr in one line. Returns EXIT_USAGE for EINVAL, else EXIT_FAILED. */
 int command_fail(const char *command, int error, const struct problem *problem);
+
+/*
+ * Prints a JSON object on a line of its own, by jansson's flags, and gives it back. 0; -ENOMEM where it is NULL
+ * or could not be made into text. An output that cannot be written is main's to find.
+ */
+struct json_t;
+int command_print(struct json_t *object, size_t flags);
 
 /*
  * argp with the project's habits: exit code 2 on usage errors, `--help` on stdout, messages prefixed
