@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "action.h"
 #include "cleanup.h"
 #include "command.h"
 #include "lists.h"
@@ -15,22 +16,13 @@
 #include "pins.h"
 #include "span.h"
 
-/* Prefixes of one add or del; more come by import. */
-#define OPERANDS_MAX 256
-
 /* Prefixes of one import; a list has room for two (SIPDAM_LIST_ENTRIES_MAX). */
 #define IMPORT_MAX 1000000
 
 struct arguments {
+	struct action_arguments action;
 	int list; /* enum sipdam_list */
-	const char *action;
-	const char *operand[OPERANDS_MAX];
-	size_t operands;
-	__u64 lasting; /* nanoseconds; 0: for ever */
-	bool json;
 };
-
-typedef int action_t(const struct arguments *arguments, struct problem *problem);
 
 #define _cleanup_prefixes_ __attribute__((cleanup(prefix_set_free)))
 #define _cleanup_book_     __attribute__((cleanup(book_free)))
@@ -41,12 +33,12 @@ static int parse_operands(const struct arguments *arguments, struct prefix_set *
 	struct sipdam_prefix prefix;
 	int error = 0;
 
-	for (size_t i = 0; !error && i < arguments->operands; i++) {
-		if (address_parse_prefix(arguments->operand[i], &prefix))
+	for (size_t i = 0; !error && i < arguments->action.operands; i++) {
+		if (address_parse_prefix(arguments->action.operand[i], &prefix))
 			return problem_set(
 				problem, -EINVAL,
 				"%s is not an address or prefix such as 192.0.2.1 or 2001:db8::/32",
-				arguments->operand[i]);
+				arguments->action.operand[i]);
 		error = prefix_set_add(prefixes, &prefix);
 	}
 	return error;
@@ -54,7 +46,7 @@ static int parse_operands(const struct arguments *arguments, struct prefix_set *
 
 static __u64 expiry(const struct arguments *arguments)
 {
-	return arguments->lasting ? book_now() + arguments->lasting : 0;
+	return arguments->action.lasting ? book_now() + arguments->action.lasting : 0;
 }
 
 /* ---- allow wins ---- */
@@ -122,7 +114,7 @@ static int add(const struct arguments *arguments, struct problem *problem)
 static int del(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
-	__u32 origins[OPERANDS_MAX];
+	__u32 origins[ACTION_OPERANDS_MAX];
 	int error = parse_operands(arguments, &prefixes, problem);
 
 	if (!error)
@@ -130,7 +122,7 @@ static int del(const struct arguments *arguments, struct problem *problem)
 	for (size_t i = 0; !error && i < prefixes.count; i++)
 		if (origins[i] & SIPDAM_ENTRY_CONFIG)
 			printf("%s is in the configuration too: the next reload brings it back\n",
-			       arguments->operand[i]);
+			       arguments->action.operand[i]);
 	return error;
 }
 
@@ -140,7 +132,7 @@ static void report_import(const struct arguments *arguments, struct prefix_set *
 	struct meeting meeting = {};
 	char text[ADDRESS_PREFIX_TEXT];
 
-	printf("%s: %zu prefix%s in the %s list\n", arguments->operand[0], prefixes->count,
+	printf("%s: %zu prefix%s in the %s list\n", arguments->action.operand[0], prefixes->count,
 	       prefixes->count == 1 ? "" : "es", lists_name(arguments->list));
 	find_meetings(arguments, prefixes, &meeting);
 	if (!meeting.count)
@@ -153,7 +145,7 @@ static void report_import(const struct arguments *arguments, struct prefix_set *
 static int import(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
-	const char *file = arguments->operand[0];
+	const char *file = arguments->action.operand[0];
 	size_t line = 0;
 	int feed, error = prefix_set_read(&prefixes, file, IMPORT_MAX, &line);
 
@@ -184,14 +176,14 @@ static int flush(const struct arguments *arguments, struct problem *problem)
 	__u32 origins = ~0u;
 	int error, feed;
 
-	if (!arguments->operands) {
+	if (!arguments->action.operands) {
 		error = live_list_replace(arguments->list, origins, 0, NULL, 0, problem);
 		return error ? error : live_feeds_forget(arguments->list, origins, problem);
 	}
-	feed = live_feed(arguments->list, arguments->operand[0], false, problem);
+	feed = live_feed(arguments->list, arguments->action.operand[0], false, problem);
 	if (feed == -ENOENT)
 		return problem_set(problem, -ENOENT, "%s: no feed of this name was imported into the %s list",
-				   arguments->operand[0], lists_name(arguments->list));
+				   arguments->action.operand[0], lists_name(arguments->list));
 	if (feed < 0)
 		return feed;
 	origins = SIPDAM_ENTRY_FEED(feed);
@@ -289,76 +281,30 @@ static int list(const struct arguments *arguments, struct problem *problem)
 	if (!error)
 		error = live_list_read(arguments->list, &book, problem);
 	if (!error)
-		error = labels_make(&labels, &meta, arguments->json);
+		error = labels_make(&labels, &meta, arguments->action.json);
 	if (error)
 		return error;
-	if (arguments->json)
+	if (arguments->action.json)
 		print_json(arguments, &labels, &book);
 	else
 		print_text(&labels, &book);
 	return 0;
 }
 
-static const struct {
-	const char *name;
-	action_t *run;
-	size_t least, most; /* operands */
-} actions[] = {
-	{"add", add, 1, OPERANDS_MAX}, {"del", del, 1, OPERANDS_MAX}, {"list", list, 0, 0},
-	{"import", import, 1, 1},      {"flush", flush, 0, 1},
+/* ---- the commands ---- */
+
+static const struct action_rule rules[ACTIONS] = {
+	[ACTION_ADD] = {"a PREFIX", 1, ACTION_OPERANDS_MAX, .known = true, .lasting = true},
+	[ACTION_DEL] = {"a PREFIX", 1, ACTION_OPERANDS_MAX, .known = true},
+	[ACTION_LIST] = {.known = true},
+	[ACTION_IMPORT] = {"a FILE", 1, 1, .known = true, .lasting = true},
+	[ACTION_FLUSH] = {NULL, 0, 1, .known = true},
 };
-#define ACTIONS (sizeof(actions) / sizeof(*actions))
 
-static int find_action(const char *name)
-{
-	for (size_t i = 0; name && i < ACTIONS; i++)
-		if (!strcmp(actions[i].name, name))
-			return i;
-	return -ENOENT;
-}
-
-static void check_operands(const struct arguments *arguments, struct argp_state *state)
-{
-	int action = find_action(arguments->action);
-
-	if (action < 0)
-		argp_error(state, "%s%sadd, del, list, import or flush is expected",
-			   arguments->action ? arguments->action : "", arguments->action ? ": " : "");
-	else if (arguments->operands < actions[action].least)
-		argp_error(state, "%s: %s is missing", arguments->action,
-			   strcmp(arguments->action, "import") ? "a PREFIX" : "a FILE");
-	else if (arguments->operands > actions[action].most)
-		argp_error(state, "%s: \"%s\" is too much", arguments->action,
-			   arguments->operand[actions[action].most]);
-}
-
-static error_t parse_option(int key, char *argument, struct argp_state *state)
-{
-	struct arguments *arguments = state->input;
-
-	switch (key) {
-	case 'j':
-		arguments->json = true;
-		return 0;
-	case 'f':
-		if (settings_parse_duration(argument, &arguments->lasting) || !arguments->lasting)
-			argp_error(state, "--for: \"%s\" is not a duration such as 10m, 12h or 7d", argument);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (!arguments->action)
-			arguments->action = argument;
-		else if (arguments->operands == OPERANDS_MAX)
-			argp_error(state, "at most %d prefixes at once: import a file", OPERANDS_MAX);
-		else
-			arguments->operand[arguments->operands++] = argument;
-		return 0;
-	case ARGP_KEY_END:
-		check_operands(arguments, state);
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
+static int (*const runs[ACTIONS])(const struct arguments *arguments, struct problem *problem) = {
+	[ACTION_ADD] = add,       [ACTION_DEL] = del,     [ACTION_LIST] = list,
+	[ACTION_IMPORT] = import, [ACTION_FLUSH] = flush,
+};
 
 static const struct argp_option options[] = {
 	{"for", 'f', "TIME", 0, "add, import: the entries end after this time (10m, 12h, 7d)", 0},
@@ -368,7 +314,7 @@ static const struct argp_option options[] = {
 
 static const struct argp allow_parser = {
 	.options = options,
-	.parser = parse_option,
+	.parser = action_parse,
 	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
 	.doc = "Sources that are always let in: trunks, monitoring, your own servers. Allow beats deny. An "
 	       "import "
@@ -382,7 +328,7 @@ static const struct argp allow_parser = {
 
 static const struct argp deny_parser = {
 	.options = options,
-	.parser = parse_option,
+	.parser = action_parse,
 	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
 	.doc = "Sources that are always dropped, unless they are in the allow list. An import replaces what "
 	       "was "
@@ -394,32 +340,37 @@ static const struct argp deny_parser = {
 	       "  sipdam deny flush drop.txt",
 };
 
-static int run(const char *command, struct arguments *arguments)
+/* Under the lock of the pins where something changes. */
+static int run(const struct arguments *arguments, struct problem *problem)
 {
-	int action = find_action(arguments->action);
 	_cleanup_close_ int lock = -1;
-	struct problem problem = {0};
-	int error = pins_check(NULL, &problem);
+	int error = pins_check(NULL, problem);
 
-	if (!error && actions[action].run != list) {
-		lock = pins_lock(false, &problem);
+	if (!error && arguments->action.action != ACTION_LIST) {
+		lock = pins_lock(false, problem);
 		error = lock < 0 ? lock : 0;
 	}
-	if (!error)
-		error = actions[action].run(arguments, &problem);
-	return error ? command_fail(command, error, &problem) : EXIT_DONE;
+	return error ? error : runs[arguments->action.action](arguments, problem);
+}
+
+static int cmd_list(int list, const struct argp *parser, int argc, char **argv)
+{
+	struct arguments arguments = {.action.rules = rules, .list = list};
+	struct problem problem = {0};
+	int error;
+
+	if (command_parse(parser, argc, argv, &arguments.action))
+		return EXIT_USAGE;
+	error = run(&arguments, &problem);
+	return error ? command_fail(lists_name(list), error, &problem) : EXIT_DONE;
 }
 
 int cmd_allow(int argc, char **argv)
 {
-	struct arguments arguments = {.list = SIPDAM_LIST_ALLOW};
-
-	return command_parse(&allow_parser, argc, argv, &arguments) ? EXIT_USAGE : run("allow", &arguments);
+	return cmd_list(SIPDAM_LIST_ALLOW, &allow_parser, argc, argv);
 }
 
 int cmd_deny(int argc, char **argv)
 {
-	struct arguments arguments = {.list = SIPDAM_LIST_DENY};
-
-	return command_parse(&deny_parser, argc, argv, &arguments) ? EXIT_USAGE : run("deny", &arguments);
+	return cmd_list(SIPDAM_LIST_DENY, &deny_parser, argc, argv);
 }

@@ -21,3 +21,8 @@ void span_format_left(__u64 nanoseconds, char *text, size_t size)
 	else
 		snprintf(text, size, "%llu%s", left / units[i].seconds, units[i].unit);
 }
+
+time_t span_wall_time(__u64 monotonic, __u64 now)
+{
+	return time(NULL) - (time_t)((now - monotonic) / 1000000000);
+}
