@@ -2,31 +2,16 @@
 /* See bans.h. The shape of the tables is include/sipdam/state.h's, where a source is looked for hash.h's. */
 #include "bans.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "address.h"
 #include "book.h"
-#include "cleanup.h"
-#include "pins.h"
 #include "sipdam/hash.h"
 #include "table.h"
 
-#define LINES_BYTES   (SIPDAM_BAN_LINES * sizeof(struct sipdam_line))
-#define RECORDS_BYTES ((size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(struct sipdam_ban))
-#define END_MASK      ((1ULL << SIPDAM_BAN_END_BITS) - 1)
-
-/*
- * A place is taken for so long, then written, then given its end: a command that dies in between leaves one
- * that nobody is banned by, and that soon ends.
- */
-#define CLAIM_NANOSECONDS 1000000000ULL
-
-/* Packets may take a place while a command looks at its line. */
-#define ATTEMPTS 16
+#define END_MASK ((1ULL << SIPDAM_BAN_END_BITS) - 1)
 
 const char *ban_cause_name(int cause)
 {
@@ -42,94 +27,33 @@ const char *ban_cause_name(int cause)
 
 /* ---- tables ---- */
 
+static const struct table_shape shape = {
+	.lines = "bans",
+	.records = "ban_records",
+	.gate = "ban_gate",
+	.what = "bans",
+	.line_count = SIPDAM_BAN_LINES,
+	.record_bytes = sizeof(struct sipdam_ban),
+};
+
 int bans_map(struct bans *bans, int lines, int records, int gate, int secrets)
 {
-	struct bans opened = {.mapped = true};
-	__u32 zero = 0;
-
-	if (bpf_map_lookup_elem(secrets, &zero, &opened.secret))
-		return -errno;
-	opened.line = table_map(lines, LINES_BYTES);
-	opened.record = opened.line ? table_map(records, RECORDS_BYTES) : NULL;
-	opened.gate = opened.record ? table_map(gate, sizeof(*opened.gate)) : NULL;
-	if (!opened.gate) {
-		int error = -errno;
-
-		bans_close(&opened);
-		return error;
-	}
-	*bans = opened;
-	return 0;
-}
-
-/* With no ban in force the gate alone, and nothing of the rest is asked for. */
-static int copy_tables(struct bans *bans, int lines, int records, int gate)
-{
-	struct bans copied = {.gate = table_copy(gate, 1, sizeof(*copied.gate))};
-	bool any = copied.gate && copied.gate->latest > book_now(), failed = !copied.gate;
-
-	if (any)
-		failed = !(copied.line = table_copy(lines, SIPDAM_BAN_LINES, sizeof(*copied.line)));
-	if (any && !failed && records >= 0)
-		failed = !(copied.record = table_copy(records, SIPDAM_BAN_LINES * SIPDAM_WAYS,
-						      sizeof(*copied.record)));
-	if (failed) {
-		int error = -errno;
-
-		bans_close(&copied);
-		return error;
-	}
-	*bans = copied;
-	return 0;
-}
-
-static int problem_of_tables(int error, struct problem *problem)
-{
-	return problem_set(problem, error, "reading the bans of the running filter: %s", strerror(-error));
+	return table_of_maps(&bans->table, &shape, lines, records, gate, secrets);
 }
 
 int bans_open(struct bans *bans, struct problem *problem)
 {
-	_cleanup_close_ int lines = pins_open("bans", false, problem);
-	_cleanup_close_ int records = lines < 0 ? -1 : pins_open("ban_records", false, problem);
-	_cleanup_close_ int gate = records < 0 ? -1 : pins_open("ban_gate", false, problem);
-	_cleanup_close_ int secrets = gate < 0 ? -1 : pins_open("secrets", true, problem);
-	int error;
-
-	if (secrets < 0)
-		return lines < 0 ? lines : records < 0 ? records : gate < 0 ? gate : secrets;
-	error = bans_map(bans, lines, records, gate, secrets);
-	return error ? problem_of_tables(error, problem) : 0;
+	return table_open(&bans->table, &shape, problem);
 }
 
 int bans_read(struct bans *bans, bool records, struct problem *problem)
 {
-	_cleanup_close_ int lines = pins_open("bans", true, problem);
-	_cleanup_close_ int gate = lines < 0 ? -1 : pins_open("ban_gate", true, problem);
-	_cleanup_close_ int more = gate < 0 || !records ? -1 : pins_open("ban_records", true, problem);
-	int error;
-
-	if (gate < 0 || (records && more < 0))
-		return lines < 0 ? lines : gate < 0 ? gate : more;
-	error = copy_tables(bans, lines, more, gate);
-	return error ? problem_of_tables(error, problem) : 0;
+	return table_read(&bans->table, &shape, records, problem);
 }
 
 void bans_close(struct bans *bans)
 {
-	if (!bans->mapped) {
-		free(bans->line);
-		free(bans->record);
-		free(bans->gate);
-	} else {
-		if (bans->line)
-			munmap(bans->line, LINES_BYTES);
-		if (bans->record)
-			munmap(bans->record, RECORDS_BYTES);
-		if (bans->gate)
-			munmap(bans->gate, sizeof(*bans->gate));
-	}
-	memset(bans, 0, sizeof(*bans));
+	table_close(&bans->table);
 }
 
 /* ---- sources ---- */
@@ -193,8 +117,8 @@ static struct place find_place(const struct bans *bans, __u64 hash, const struct
 	struct place first = {.before = END_MASK};
 
 	for (size_t way = 0; way < SIPDAM_WAYS; way++) {
-		struct place place = {.word = &bans->line[line].word[way],
-				      .record = &bans->record[line * SIPDAM_WAYS + way]};
+		struct place place = {.word = &bans->table.line[line].word[way],
+				      .record = &bans->table.record.ban[line * SIPDAM_WAYS + way]};
 
 		place.before = table_word(place.word);
 		place.own = is_of(place.before, place.record, hash, source);
@@ -226,7 +150,7 @@ static struct sipdam_ban next_record(const struct place *place, const struct sip
 static int take_place(const struct place *place, __u64 hash, const struct sipdam_ban *ban, __u64 now,
 		      __u64 end)
 {
-	__u64 claimed = word_of(hash, now + CLAIM_NANOSECONDS), unit = 1ULL << SIPDAM_BAN_UNIT_SHIFT;
+	__u64 claimed = word_of(hash, now + TABLE_CLAIM), unit = 1ULL << SIPDAM_BAN_UNIT_SHIFT;
 
 	if (!place->own) {
 		if (!table_exchange(place->word, place->before, claimed))
@@ -247,10 +171,10 @@ static int take_place(const struct place *place, __u64 hash, const struct sipdam
 int bans_add(struct bans *bans, const struct sipdam_prefix *source, __u64 now, __u64 lasting, __u64 most)
 {
 	struct sipdam_ban named = ban_of(source);
-	__u64 hash = sipdam_hash(&bans->secret, named.high, named.low), end = now + lasting;
+	__u64 hash = sipdam_hash(&bans->table.secret, named.high, named.low), end = now + lasting;
 
-	table_open_gate(bans->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+	table_open_gate(bans->table.gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
+	for (int attempt = 0; attempt < TABLE_ATTEMPTS; attempt++) {
 		struct place place = find_place(bans, hash, &named);
 		struct sipdam_ban ban = next_record(&place, &named, hash, now, most);
 
@@ -265,11 +189,11 @@ int bans_add(struct bans *bans, const struct sipdam_prefix *source, __u64 now, _
 int bans_remove(struct bans *bans, const struct sipdam_prefix *source, __u64 now)
 {
 	struct sipdam_ban named = ban_of(source);
-	__u64 hash = sipdam_hash(&bans->secret, named.high, named.low);
+	__u64 hash = sipdam_hash(&bans->table.secret, named.high, named.low);
 	bool held = false;
 
 	/* Two CPUs that ban a source at once may have put it into two places. */
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+	for (int attempt = 0; attempt < TABLE_ATTEMPTS; attempt++) {
 		struct place place = find_place(bans, hash, &named);
 
 		if (!place.own)
@@ -283,7 +207,8 @@ int bans_remove(struct bans *bans, const struct sipdam_prefix *source, __u64 now
 bool bans_hold(const struct bans *bans, const struct sipdam_prefix *source, __u64 now)
 {
 	struct sipdam_ban named = ban_of(source);
-	struct place place = find_place(bans, sipdam_hash(&bans->secret, named.high, named.low), &named);
+	struct place place =
+		find_place(bans, sipdam_hash(&bans->table.secret, named.high, named.low), &named);
 
 	return place.own && table_end(place.before) > now;
 }
@@ -301,39 +226,30 @@ static bool is_of_policy(const struct sipdam_ban *ban, const struct sipdam_polic
 static bool read_place(const struct bans *bans, const struct sipdam_policy *policy, size_t place, __u64 now,
 		       struct ban_entry *entry)
 {
-	__u64 word = table_word(&bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]);
+	__u64 word = table_word(table_word_at(&bans->table, place));
 
 	if (table_end(word) <= now)
 		return false;
-	entry->ban = bans->record[place];
+	entry->ban = bans->table.record.ban[place];
 	entry->end = table_end(word);
 	entry->source = source_of(&entry->ban);
 	return entry->ban.tag == (__u16)(word >> SIPDAM_BAN_END_BITS) && is_of_policy(&entry->ban, policy);
-}
-
-/* Places that may hold a ban in force: none where the gate says so. */
-static size_t places(const struct bans *bans, __u64 now)
-{
-	if (!bans->line || table_word(&bans->gate->latest) <= now)
-		return 0;
-	return (size_t)SIPDAM_BAN_LINES * SIPDAM_WAYS;
 }
 
 size_t bans_count(const struct bans *bans, __u64 now)
 {
 	size_t count = 0;
 
-	for (size_t place = 0; place < places(bans, now); place++)
-		count += table_end(bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS]) > now;
+	for (size_t place = 0; place < table_places(&bans->table, now); place++)
+		count += table_end(*table_word_at(&bans->table, place)) > now;
 	return count;
 }
 
 void bans_end_others(struct bans *bans, const struct sipdam_policy *policy, __u64 now)
 {
-	for (size_t place = 0; place < places(bans, now); place++) {
-		__u64 *word = &bans->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS],
-		      before = table_word(word);
-		const struct sipdam_ban *ban = &bans->record[place];
+	for (size_t place = 0; place < table_places(&bans->table, now); place++) {
+		__u64 *word = table_word_at(&bans->table, place), before = table_word(word);
+		const struct sipdam_ban *ban = &bans->table.record.ban[place];
 
 		if (before && ban->tag == (__u16)(before >> SIPDAM_BAN_END_BITS) &&
 		    !is_of_policy(ban, policy))
@@ -355,7 +271,7 @@ int bans_list(const struct bans *bans, const struct sipdam_policy *policy, __u64
 	struct ban_entry entry;
 	size_t room = 0;
 
-	for (size_t place = 0; place < places(bans, now); place++) {
+	for (size_t place = 0; place < table_places(&bans->table, now); place++) {
 		if (!read_place(bans, policy, place, now, &entry))
 			continue;
 		if (list.count == room) {

@@ -12,16 +12,13 @@
 
 #include "problem.h"
 #include "sipdam/state.h"
+#include "table.h"
 
 /* The longest ban there is, as the longest ban.max: nanoseconds. */
 #define BAN_LONGEST (365ULL * 86400 * 1000000000)
 
 struct bans {
-	struct sipdam_line *line;     /* SIPDAM_BAN_LINES */
-	struct sipdam_ban *record;    /* SIPDAM_WAYS a line; NULL where only the lines were read */
-	struct sipdam_ban_gate *gate; /* one */
-	struct sipdam_secret secret;  /* of mapped ones */
-	bool mapped;                  /* the tables themselves, not a copy */
+	struct source_table table;
 };
 
 /* One ban in force, as it was read. */
@@ -36,19 +33,13 @@ struct ban_entries {
 	size_t count;
 };
 
-/*
- * The running filter's, to be changed: by root, who holds pins_lock, so that two commands do not ban one
- * source twice. 0 or -errno with a problem. End with bans_close.
- */
+/* The running filter's, to be changed, by table_open's rules. End with bans_close. */
 int bans_open(struct bans *bans, struct problem *problem);
 
 /* The same from descriptors of the maps bans, ban_records, ban_gate and secrets. 0 or -errno. */
 int bans_map(struct bans *bans, int lines, int records, int gate, int secrets);
 
-/*
- * A copy, for which the pins' group will do: some milliseconds where a ban is in force, some tens with the
- * records. For bans_count and, with records, bans_list; end with bans_close.
- */
+/* A copy, by table_read's: for bans_count and, with records, bans_list. End with bans_close. */
 int bans_read(struct bans *bans, bool records, struct problem *problem);
 void bans_close(struct bans *bans);
 

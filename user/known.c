@@ -5,26 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#include <bpf/bpf.h>
 
 #include "book.h"
-#include "cleanup.h"
-#include "pins.h"
 #include "sipdam/hash.h"
 #include "table.h"
-
-#define PLACES        ((size_t)SIPDAM_KNOWN_LINES * SIPDAM_WAYS)
-#define LINES_BYTES   (SIPDAM_KNOWN_LINES * sizeof(struct sipdam_line))
-#define RECORDS_BYTES (PLACES * sizeof(struct sipdam_known))
-
-/* A place is taken for so long, then written, then given its end: a command that dies in between leaves one
- * that soon ends. */
-#define CLAIM_NANOSECONDS 1000000000ULL
-
-/* Packets may take a place while a command looks at its line. */
-#define ATTEMPTS 16
 
 const char *known_cause_name(int cause)
 {
@@ -40,94 +24,33 @@ const char *known_cause_name(int cause)
 
 /* ---- tables ---- */
 
+static const struct table_shape shape = {
+	.lines = "known",
+	.records = "known_records",
+	.gate = "known_gate",
+	.what = "trusted sources",
+	.line_count = SIPDAM_KNOWN_LINES,
+	.record_bytes = sizeof(struct sipdam_known),
+};
+
 int known_map(struct known *known, int lines, int records, int gate, int secrets)
 {
-	struct known opened = {.mapped = true};
-	__u32 zero = 0;
-
-	if (bpf_map_lookup_elem(secrets, &zero, &opened.secret))
-		return -errno;
-	opened.line = table_map(lines, LINES_BYTES);
-	opened.record = opened.line ? table_map(records, RECORDS_BYTES) : NULL;
-	opened.gate = opened.record ? table_map(gate, sizeof(*opened.gate)) : NULL;
-	if (!opened.gate) {
-		int error = -errno;
-
-		known_close(&opened);
-		return error;
-	}
-	*known = opened;
-	return 0;
-}
-
-/* With nobody known the gate alone, and nothing of the rest is asked for. */
-static int copy_tables(struct known *known, int lines, int records, int gate)
-{
-	struct known copied = {.gate = table_copy(gate, 1, sizeof(*copied.gate))};
-	bool any = copied.gate && copied.gate->latest > book_now(), failed = !copied.gate;
-
-	if (any)
-		failed = !(copied.line = table_copy(lines, SIPDAM_KNOWN_LINES, sizeof(*copied.line)));
-	if (any && !failed && records >= 0)
-		failed = !(copied.record = table_copy(records, PLACES, sizeof(*copied.record)));
-	if (failed) {
-		int error = -errno;
-
-		known_close(&copied);
-		return error;
-	}
-	*known = copied;
-	return 0;
-}
-
-static int problem_of_tables(int error, struct problem *problem)
-{
-	return problem_set(problem, error, "reading the trusted sources of the running filter: %s",
-			   strerror(-error));
+	return table_of_maps(&known->table, &shape, lines, records, gate, secrets);
 }
 
 int known_open(struct known *known, struct problem *problem)
 {
-	_cleanup_close_ int lines = pins_open("known", false, problem);
-	_cleanup_close_ int records = lines < 0 ? -1 : pins_open("known_records", false, problem);
-	_cleanup_close_ int gate = records < 0 ? -1 : pins_open("known_gate", false, problem);
-	_cleanup_close_ int secrets = gate < 0 ? -1 : pins_open("secrets", true, problem);
-	int error;
-
-	if (secrets < 0)
-		return lines < 0 ? lines : records < 0 ? records : gate < 0 ? gate : secrets;
-	error = known_map(known, lines, records, gate, secrets);
-	return error ? problem_of_tables(error, problem) : 0;
+	return table_open(&known->table, &shape, problem);
 }
 
 int known_read(struct known *known, bool records, struct problem *problem)
 {
-	_cleanup_close_ int lines = pins_open("known", true, problem);
-	_cleanup_close_ int gate = lines < 0 ? -1 : pins_open("known_gate", true, problem);
-	_cleanup_close_ int more = gate < 0 || !records ? -1 : pins_open("known_records", true, problem);
-	int error;
-
-	if (gate < 0 || (records && more < 0))
-		return lines < 0 ? lines : gate < 0 ? gate : more;
-	error = copy_tables(known, lines, more, gate);
-	return error ? problem_of_tables(error, problem) : 0;
+	return table_read(&known->table, &shape, records, problem);
 }
 
 void known_close(struct known *known)
 {
-	if (!known->mapped) {
-		free(known->line);
-		free(known->record);
-		free(known->gate);
-	} else {
-		if (known->line)
-			munmap(known->line, LINES_BYTES);
-		if (known->record)
-			munmap(known->record, RECORDS_BYTES);
-		if (known->gate)
-			munmap(known->gate, sizeof(*known->gate));
-	}
-	memset(known, 0, sizeof(*known));
+	table_close(&known->table);
 }
 
 /* ---- places ---- */
@@ -192,8 +115,8 @@ static struct place find_place(const struct known *known, __u64 hash, const stru
 	struct place first = {};
 
 	for (size_t way = 0; way < SIPDAM_WAYS; way++) {
-		struct place place = {.word = &known->line[line].word[way],
-				      .record = &known->record[line * SIPDAM_WAYS + way]};
+		struct place place = {.word = &known->table.line[line].word[way],
+				      .record = &known->table.record.known[line * SIPDAM_WAYS + way]};
 
 		place.before = table_word(place.word);
 		place.own = is_of(place.before, place.record, hash, name);
@@ -207,7 +130,7 @@ static struct place find_place(const struct known *known, __u64 hash, const stru
 
 static int peers_of_line(const struct known *known, __u64 hash, __u64 now)
 {
-	const struct sipdam_line *line = &known->line[hash & (SIPDAM_KNOWN_LINES - 1)];
+	const struct sipdam_line *line = &known->table.line[hash & (SIPDAM_KNOWN_LINES - 1)];
 	int peers = 0;
 
 	for (int way = 0; way < SIPDAM_WAYS; way++) {
@@ -219,7 +142,8 @@ static int peers_of_line(const struct known *known, __u64 hash, __u64 now)
 }
 
 /* May a source that is not known yet take this place? */
-static bool may_take(const struct known *known, const struct place *place, __u64 hash, bool trusted, __u64 now)
+static bool may_take(const struct known *known, const struct place *place, __u64 hash, bool trusted,
+		     __u64 now)
 {
 	if (!trusted && peers_of_line(known, hash, now) >= SIPDAM_KNOWN_PEERS_MAX)
 		return false;
@@ -269,7 +193,7 @@ static struct sipdam_known next_record(const struct place *place, const struct k
 static int take_place(const struct place *place, const struct sipdam_known *record, __u64 hash, bool trusted,
 		      __u64 now, __u64 end)
 {
-	__u64 claimed = word_of(hash, false, now + CLAIM_NANOSECONDS);
+	__u64 claimed = word_of(hash, false, now + TABLE_CLAIM);
 	__u64 word = word_of(hash, trusted, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT) - 1);
 
 	if (place->own) {
@@ -285,10 +209,10 @@ static int take_place(const struct place *place, const struct sipdam_known *reco
 int known_add(struct known *known, const struct known_grant *grant, __u64 now)
 {
 	struct sipdam_known name = named(&grant->source);
-	__u64 hash = sipdam_hash(&known->secret, name.high, name.low), end = now + grant->lasting;
+	__u64 hash = sipdam_hash(&known->table.secret, name.high, name.low), end = now + grant->lasting;
 
-	table_open_gate(known->gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+	table_open_gate(known->table.gate, end + (1ULL << SIPDAM_BAN_UNIT_SHIFT));
+	for (int attempt = 0; attempt < TABLE_ATTEMPTS; attempt++) {
 		struct place place = find_place(known, hash, &name, now);
 		struct sipdam_known record = next_record(&place, grant, hash, now);
 		bool holds = place.own && table_end(place.before) > now;
@@ -305,10 +229,10 @@ int known_add(struct known *known, const struct known_grant *grant, __u64 now)
 int known_remove(struct known *known, const struct sipdam_prefix *source, __u64 now)
 {
 	struct sipdam_known name = named(source);
-	__u64 hash = sipdam_hash(&known->secret, name.high, name.low);
+	__u64 hash = sipdam_hash(&known->table.secret, name.high, name.low);
 	bool held = false;
 
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+	for (int attempt = 0; attempt < TABLE_ATTEMPTS; attempt++) {
 		struct place place = find_place(known, hash, &name, now);
 
 		if (!place.own)
@@ -323,7 +247,7 @@ bool known_hold(const struct known *known, const struct sipdam_prefix *source, _
 {
 	struct sipdam_known name = named(source);
 	struct place place =
-		find_place(known, sipdam_hash(&known->secret, name.high, name.low), &name, now);
+		find_place(known, sipdam_hash(&known->table.secret, name.high, name.low), &name, now);
 
 	return place.own && table_end(place.before) > now;
 }
@@ -337,20 +261,15 @@ static bool is_of_policy(const struct sipdam_known *record, const struct sipdam_
 	return record->bits == table_source_bits(policy, source.address);
 }
 
-static __u64 *word_at(const struct known *known, size_t place)
-{
-	return &known->line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS];
-}
-
 /* What holds of one place; a place that is being written at this moment is none. */
 static bool read_place(const struct known *known, const struct sipdam_policy *policy, size_t place, __u64 now,
 		       struct known_entry *entry)
 {
-	__u64 word = table_word(word_at(known, place));
+	__u64 word = table_word(table_word_at(&known->table, place));
 
 	if (table_end(word) <= now)
 		return false;
-	entry->record = known->record[place];
+	entry->record = known->table.record.known[place];
 	entry->end = table_end(word);
 	entry->trusted = is_trusted(word);
 	entry->source = source_of(&entry->record);
@@ -358,18 +277,12 @@ static bool read_place(const struct known *known, const struct sipdam_policy *po
 	       is_of_policy(&entry->record, policy);
 }
 
-/* Places that may hold somebody: none where the gate says so. */
-static size_t places(const struct known *known, __u64 now)
-{
-	return known->line && table_word(&known->gate->latest) > now ? PLACES : 0;
-}
-
 struct known_count known_count(const struct known *known, __u64 now)
 {
 	struct known_count count = {};
 
-	for (size_t place = 0; place < places(known, now); place++) {
-		__u64 word = table_word(word_at(known, place));
+	for (size_t place = 0; place < table_places(&known->table, now); place++) {
+		__u64 word = table_word(table_word_at(&known->table, place));
 
 		if (table_end(word) <= now)
 			continue;
@@ -381,13 +294,13 @@ struct known_count known_count(const struct known *known, __u64 now)
 
 void known_end_others(struct known *known, const struct sipdam_policy *policy, __u64 now)
 {
-	for (size_t place = 0; place < places(known, now); place++) {
-		__u64 before = table_word(word_at(known, place));
-		const struct sipdam_known *record = &known->record[place];
+	for (size_t place = 0; place < table_places(&known->table, now); place++) {
+		__u64 before = table_word(table_word_at(&known->table, place));
+		const struct sipdam_known *record = &known->table.record.known[place];
 
 		if (before && record->tag == (__u16)(before >> SIPDAM_KNOWN_TAG_SHIFT) &&
 		    !is_of_policy(record, policy))
-			table_exchange(word_at(known, place), before, 0);
+			table_exchange(table_word_at(&known->table, place), before, 0);
 	}
 }
 
@@ -405,7 +318,7 @@ int known_list(const struct known *known, const struct sipdam_policy *policy, __
 	struct known_entry entry;
 	size_t room = 0;
 
-	for (size_t place = 0; place < places(known, now); place++) {
+	for (size_t place = 0; place < table_places(&known->table, now); place++) {
 		if (!read_place(known, policy, place, now, &entry))
 			continue;
 		if (list.count == room) {

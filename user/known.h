@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Known sources, trusted and peers, in the tables that the filter reads (include/sipdam/state.h), which stay in
- * force without the tool. As bans.h is of bans; a source has one place, whichever of the two it is.
+ * Known sources, trusted and peers, in the tables that the filter reads (include/sipdam/state.h), which stay
+ * in force without the tool. As bans.h is of bans; a source has one place, whichever of the two it is.
  */
 #ifndef KNOWN_H
 #define KNOWN_H
@@ -11,16 +11,13 @@
 
 #include "problem.h"
 #include "sipdam/state.h"
+#include "table.h"
 
 /* What a source may be trusted for at most. */
 #define KNOWN_LONGEST (365ULL * 86400 * 1000000000)
 
 struct known {
-	struct sipdam_line *line;     /* SIPDAM_KNOWN_LINES */
-	struct sipdam_known *record;  /* SIPDAM_WAYS a line; NULL where only the lines were read */
-	struct sipdam_ban_gate *gate; /* one */
-	struct sipdam_secret secret;  /* of mapped ones */
-	bool mapped;                  /* the tables themselves, not a copy */
+	struct source_table table;
 };
 
 /* What is to be known of a source. */
@@ -50,14 +47,13 @@ struct known_count {
 	size_t trusted, peers;
 };
 
-/* The running filter's, to be changed: by root, who holds pins_lock. 0 or -errno with a problem. End with
- * known_close. */
+/* The running filter's, to be changed, by table_open's rules. End with known_close. */
 int known_open(struct known *known, struct problem *problem);
 
 /* The same from descriptors of the maps known, known_records, known_gate and secrets. 0 or -errno. */
 int known_map(struct known *known, int lines, int records, int gate, int secrets);
 
-/* A copy, for which the pins' group will do. For known_count and, with records, known_list. */
+/* A copy, by table_read's: for known_count and, with records, known_list. */
 int known_read(struct known *known, bool records, struct problem *problem);
 void known_close(struct known *known);
 

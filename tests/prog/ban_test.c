@@ -279,7 +279,7 @@ static __u64 hash_of(struct lab *lab, const char *address)
 	__u64 words[2];
 
 	memcpy(words, source.address, sizeof(words));
-	return sipdam_hash(&lab->bans.secret, words[0], words[1]);
+	return sipdam_hash(&lab->bans.table.secret, words[0], words[1]);
 }
 
 /* The n-th address from 10.0.0.0 on whose ban has its place in the line of another's; number of the last. */
@@ -332,8 +332,8 @@ static void test_a_tag_of_another_source(void **state)
 
 	ban(lab, SOURCE_BESIDE);
 	another = only_ban(lab).ban;
-	words = lab->bans.line[hash & (SIPDAM_BAN_LINES - 1)].word;
-	records = &lab->bans.record[(hash & (SIPDAM_BAN_LINES - 1)) * SIPDAM_WAYS];
+	words = lab->bans.table.line[hash & (SIPDAM_BAN_LINES - 1)].word;
+	records = &lab->bans.table.record.ban[(hash & (SIPDAM_BAN_LINES - 1)) * SIPDAM_WAYS];
 	words[2] = words[6] = hash >> SIPDAM_BAN_END_BITS << SIPDAM_BAN_END_BITS |
 			      (lab->now + 60 * SECOND) >> SIPDAM_BAN_UNIT_SHIFT;
 	records[2] = records[6] = another;
@@ -615,8 +615,8 @@ static void test_a_full_table(void **state)
 	ban(lab, SOURCE_BESIDE);
 	for (size_t line = 0; line < SIPDAM_BAN_LINES; line++)
 		for (int way = 0; way < SIPDAM_WAYS; way++)
-			if (!lab->bans.line[line].word[way])
-				lab->bans.line[line].word[way] =
+			if (!lab->bans.table.line[line].word[way])
+				lab->bans.table.line[line].word[way] =
 					(__u64)way << SIPDAM_BAN_END_BITS | (end + way);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(lab_try(lab, &invite), SIPDAM_REASON_SOURCE_RATE);

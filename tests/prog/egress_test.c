@@ -483,7 +483,7 @@ static void address_of_line(int n, char text[INET_ADDRSTRLEN])
 
 		memcpy(bytes + 12, &address, 4);
 		memcpy(words, bytes, 16);
-		hash = sipdam_hash(&way.lab->known.secret, words[0], words[1]);
+		hash = sipdam_hash(&way.lab->known.table.secret, words[0], words[1]);
 		if (i == 1)
 			first = hash;
 		if (((hash ^ first) & (SIPDAM_KNOWN_LINES - 1)) == 0 && ++found == n) {
@@ -1390,7 +1390,7 @@ static void test_reflection_of_others(void **state)
 static void test_reflection_of_verified(void **state)
 {
 	static const struct recipe answer = {.destination = PHONE};
-	const __u64 *key = way.lab->known.secret.word;
+	const __u64 *key = way.lab->known.table.secret.word;
 	struct lab *lab = *state;
 	struct sipdam_line *lines = way.table[TABLE_VERIFIED].memory;
 	__u8 address[16] = {[10] = 0xff, [11] = 0xff};
@@ -1398,7 +1398,7 @@ static void test_reflection_of_verified(void **state)
 
 	inet_pton(AF_INET, PHONE, address + 12);
 	memcpy(words, address, 16);
-	sender = sipdam_hash(&way.lab->known.secret, words[0] + htons(5070) * (key[3] | 1), words[1]);
+	sender = sipdam_hash(&way.lab->known.table.secret, words[0] + htons(5070) * (key[3] | 1), words[1]);
 	lab_policy(lab, LIMITED);
 	verified_note(&lines[sender & (SIPDAM_VERIFIED_LINES - 1)], sender, lab->now);
 	lab->now += 32 * SECOND;

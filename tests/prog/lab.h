@@ -206,21 +206,21 @@ static inline void lab_map_tables(struct lab *lab)
 /* Where there never was a ban there is none to forget: clearing their tables takes longer than a row. */
 static inline void lab_pardon(struct lab *lab)
 {
-	if (!lab->bans.gate->latest)
+	if (!lab->bans.table.gate->latest)
 		return;
-	memset(lab->bans.line, 0, SIPDAM_BAN_LINES * sizeof(*lab->bans.line));
-	memset(lab->bans.record, 0, SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(*lab->bans.record));
-	memset(lab->bans.gate, 0, sizeof(*lab->bans.gate));
+	memset(lab->bans.table.line, 0, SIPDAM_BAN_LINES * sizeof(*lab->bans.table.line));
+	memset(lab->bans.table.record.ban, 0, SIPDAM_BAN_LINES * SIPDAM_WAYS * sizeof(*lab->bans.table.record.ban));
+	memset(lab->bans.table.gate, 0, sizeof(*lab->bans.table.gate));
 }
 
 /* The same of known sources. */
 static inline void lab_disown(struct lab *lab)
 {
-	if (!lab->known.gate->latest)
+	if (!lab->known.table.gate->latest)
 		return;
-	memset(lab->known.line, 0, SIPDAM_KNOWN_LINES * sizeof(*lab->known.line));
-	memset(lab->known.record, 0, SIPDAM_KNOWN_LINES * SIPDAM_WAYS * sizeof(*lab->known.record));
-	memset(lab->known.gate, 0, sizeof(*lab->known.gate));
+	memset(lab->known.table.line, 0, SIPDAM_KNOWN_LINES * sizeof(*lab->known.table.line));
+	memset(lab->known.table.record.known, 0, SIPDAM_KNOWN_LINES * SIPDAM_WAYS * sizeof(*lab->known.table.record.known));
+	memset(lab->known.table.gate, 0, sizeof(*lab->known.table.gate));
 }
 
 /* Forgets every bucket, fragment, ban and known source. Counters stay. */

@@ -414,7 +414,7 @@ static void fill_lines(struct lab *lab, int from, int to, bool as_trusted)
 
 	for (size_t line = 0; line < SIPDAM_KNOWN_LINES; line++)
 		for (int way = from; way < to; way++)
-			lab->known.line[line].word[way] = (__u64)(way + 1) << SIPDAM_KNOWN_TAG_SHIFT |
+			lab->known.table.line[line].word[way] = (__u64)(way + 1) << SIPDAM_KNOWN_TAG_SHIFT |
 							  (as_trusted ? SIPDAM_KNOWN_KIND : 0) | (end + way);
 }
 
@@ -466,12 +466,12 @@ static void test_a_tag_of_another_source(void **state)
 
 	trust(lab, SOURCE);
 	for (size_t i = 0; i < SIPDAM_KNOWN_LINES * SIPDAM_WAYS; i++)
-		if (lab->known.record[i].bits)
-			lab->known.record[i].low ^= 1ULL << 63;
+		if (lab->known.table.record.known[i].bits)
+			lab->known.table.record.known[i].low ^= 1ULL << 63;
 	lab_send(lab, "not this one", &invite, passes);
 	for (size_t i = 0; i < SIPDAM_KNOWN_LINES * SIPDAM_WAYS; i++)
-		if (lab->known.record[i].bits)
-			lab->known.record[i].low ^= 1ULL << 63;
+		if (lab->known.table.record.known[i].bits)
+			lab->known.table.record.known[i].low ^= 1ULL << 63;
 	lab_send(lab, "this one", &invite, trusted);
 }
 
@@ -483,7 +483,7 @@ static void test_an_end_beside_the_same_tag(void **state)
 	assert_int_equal(lab_know(lab, SOURCE, true, 0, SECOND), 0);
 	trust(lab, SOURCE_BESIDE);
 	for (size_t line = 0; line < SIPDAM_KNOWN_LINES; line++) {
-		__u64 *word = lab->known.line[line].word;
+		__u64 *word = lab->known.table.line[line].word;
 
 		if (word[0])
 			word[1] = word[0] + MINUTE / UNIT;

@@ -210,10 +210,11 @@ static int tables_open(void **state)
 {
 	struct tables *tables = calloc(1, sizeof(*tables));
 
-	tables->bans.line = calloc(SIPDAM_BAN_LINES, sizeof(*tables->bans.line));
-	tables->bans.record = calloc(SIPDAM_BAN_LINES * SIPDAM_WAYS, sizeof(*tables->bans.record));
-	tables->bans.gate = calloc(1, sizeof(*tables->bans.gate));
-	tables->bans.secret = (struct sipdam_secret){{1, 22, 333, 4444}};
+	tables->bans.table.line = calloc(SIPDAM_BAN_LINES, sizeof(*tables->bans.table.line));
+	tables->bans.table.record.ban = calloc(SIPDAM_BAN_LINES * SIPDAM_WAYS, sizeof(*tables->bans.table.record.ban));
+	tables->bans.table.line_count = SIPDAM_BAN_LINES;
+	tables->bans.table.gate = calloc(1, sizeof(*tables->bans.table.gate));
+	tables->bans.table.secret = (struct sipdam_secret){{1, 22, 333, 4444}};
 	tables->policy.source_prefix[SIPDAM_FAMILY_IPV4] = 32;
 	tables->policy.source_prefix[SIPDAM_FAMILY_IPV6] = 64;
 	*state = tables;
@@ -224,9 +225,9 @@ static int tables_close(void **state)
 {
 	struct tables *tables = *state;
 
-	free(tables->bans.line);
-	free(tables->bans.record);
-	free(tables->bans.gate);
+	free(tables->bans.table.line);
+	free(tables->bans.table.record.ban);
+	free(tables->bans.table.gate);
 	free(tables);
 	return 0;
 }
@@ -278,13 +279,13 @@ static void test_an_added_ban(void **state)
 	__u64 words[2], hash;
 
 	memcpy(words, prefix.address, sizeof(words));
-	hash = sipdam_hash(&tables->bans.secret, words[0], words[1]);
+	hash = sipdam_hash(&tables->bans.table.secret, words[0], words[1]);
 	assert_false(bans_hold(&tables->bans, &prefix, NOW));
 	assert_int_equal(bans_add(&tables->bans, &prefix, NOW, MINUTE, MOST), 0);
-	assert_true(tables->bans.line[hash & (SIPDAM_BAN_LINES - 1)].word[0] ==
+	assert_true(tables->bans.table.line[hash & (SIPDAM_BAN_LINES - 1)].word[0] ==
 		    ban_word(hash, ban_end(NOW, MINUTE)));
-	assert_true(tables->bans.gate->latest >= ban_end(NOW, MINUTE) * UNIT);
-	record = &tables->bans.record[(hash & (SIPDAM_BAN_LINES - 1)) * SIPDAM_WAYS];
+	assert_true(tables->bans.table.gate->latest >= ban_end(NOW, MINUTE) * UNIT);
+	record = &tables->bans.table.record.ban[(hash & (SIPDAM_BAN_LINES - 1)) * SIPDAM_WAYS];
 	assert_true(record->high == words[0] && record->low == words[1] && record->since == NOW);
 	assert_int_equal(record->bits, 128);
 	assert_int_equal(record->cause, SIPDAM_BAN_MANUAL);
@@ -329,8 +330,8 @@ static void test_a_claim_alone(void **state)
 
 	assert_int_equal(bans_add(&tables->bans, &other, NOW, MINUTE, MOST), 0);
 	memcpy(words, prefix.address, sizeof(words));
-	hash = sipdam_hash(&tables->bans.secret, words[0], words[1]);
-	word = &tables->bans.line[hash & (SIPDAM_BAN_LINES - 1)].word[0];
+	hash = sipdam_hash(&tables->bans.table.secret, words[0], words[1]);
+	word = &tables->bans.table.line[hash & (SIPDAM_BAN_LINES - 1)].word[0];
 	*word = ban_word(hash, ban_end(NOW, SECOND));
 	assert_int_equal(bans_list(&tables->bans, &tables->policy, NOW, &entries), 0);
 	assert_int_equal(entries.count, 1);
@@ -352,9 +353,9 @@ static void test_a_ban_in_two_places(void **state)
 
 	assert_int_equal(bans_add(&tables->bans, &prefix, NOW, MINUTE, MOST), 0);
 	memcpy(words, prefix.address, sizeof(words));
-	line = sipdam_hash(&tables->bans.secret, words[0], words[1]) & (SIPDAM_BAN_LINES - 1);
-	tables->bans.line[line].word[7] = tables->bans.line[line].word[0];
-	tables->bans.record[line * SIPDAM_WAYS + 7] = tables->bans.record[line * SIPDAM_WAYS];
+	line = sipdam_hash(&tables->bans.table.secret, words[0], words[1]) & (SIPDAM_BAN_LINES - 1);
+	tables->bans.table.line[line].word[7] = tables->bans.table.line[line].word[0];
+	tables->bans.table.record.ban[line * SIPDAM_WAYS + 7] = tables->bans.table.record.ban[line * SIPDAM_WAYS];
 	assert_int_equal(bans_remove(&tables->bans, &prefix, NOW), 0);
 	assert_false(bans_hold(&tables->bans, &prefix, NOW));
 	assert_int_equal(bans_count(&tables->bans, NOW), 0);
