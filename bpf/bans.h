@@ -97,29 +97,35 @@ __noinline int ban_finds(const struct ban_request *source)
 struct ban_slot {
 	__u64 word;
 	__u32 way;
-	bool found;
+	__u32 found;
 };
 
-/* Its own place, whether the ban holds or has ended; else the free one, or that of the ban that ends first.
+/*
+ * Its own place, whether the ban holds or has ended; else the free one, or that of the ban that ends first. 0 where
+ * there is no line. A function of its own so that its loop is verified once and not for each attempt.
  */
-static __always_inline struct ban_slot ban_slot(const struct sipdam_line *line,
-						const struct ban_request *source)
+__noinline int ban_slot(const struct ban_request *source, struct ban_slot *slot)
 {
-	struct ban_slot slot = {.word = BAN_END_MASK};
+	struct sipdam_line *line = source ? ban_line(source->hash) : NULL;
 
+	if (!line || !source || !slot)
+		return 0;
+	*slot = (struct ban_slot){.word = BAN_END_MASK};
 #pragma nounroll
 	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
 		__u64 word = line_word(line, way);
 
 		if (word && ban_tag(word) == ban_tag(source->hash) &&
-		    ban_is_of(ban_record(source, way), source))
-			return (struct ban_slot){.word = word, .way = way, .found = true};
-		if (ban_end_of(word) < ban_end_of(slot.word)) {
-			slot.word = word;
-			slot.way = way;
+		    ban_is_of(ban_record(source, way), source)) {
+			*slot = (struct ban_slot){.word = word, .way = way, .found = true};
+			break;
+		}
+		if (ban_end_of(word) < ban_end_of(slot->word)) {
+			slot->word = word;
+			slot->way = way;
 		}
 	}
-	return slot;
+	return 1;
 }
 
 /*
@@ -171,8 +177,8 @@ __noinline int ban_source(const struct ban_request *source)
 		return 0;
 #pragma nounroll
 	for (int attempt = 0; attempt < 2; attempt++) {
-		struct ban_slot slot = ban_slot(line, source);
-		struct sipdam_ban *ban = ban_record(source, slot.way);
+		struct ban_slot slot = {};
+		struct sipdam_ban *ban = ban_slot(source, &slot) ? ban_record(source, slot.way) : NULL;
 		bool again = slot.found && ban && ban_is_remembered(slot.word, source->now, source->most);
 		__u32 times = again ? ban->times + 1 : 1;
 		__u64 end = ban_end(source->now, ban_duration(source->lasting, source->most, times));

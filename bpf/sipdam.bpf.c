@@ -309,6 +309,26 @@ static __always_inline __u32 message_at(frame_t *frame, const struct packet *pac
 	return sip_classify(window, !packet->payload_whole || window->length < length);
 }
 
+/*
+ * Reads a method on by one window, `skip` bytes into the payload: `begins` as sip_request_begins takes and gives
+ * it. A function of its own so that it is verified once and not for each window.
+ */
+__noinline int method_goes_on(frame_t *frame, const struct packet *packet, __u32 skip, struct window *window,
+			      int begins)
+{
+	struct cursor cursor;
+	__u32 length;
+
+	if (!packet || !window)
+		return 0;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	length = packet->payload_length - skip;
+	cursor_window(&cursor, packet->payload_offset + skip, length, window);
+	if (length > WINDOW_BYTES)
+		length = WINDOW_BYTES;
+	return sip_request_begins(window, !packet->payload_whole || window->length < length, begins);
+}
+
 /* The same where a method is longer than a window, and so none that is known by name. */
 __noinline __u32 message_of_long_method(frame_t *frame, const struct packet *packet, __u32 skip,
 					struct window *window)
@@ -318,16 +338,9 @@ __noinline __u32 message_of_long_method(frame_t *frame, const struct packet *pac
 	if (!packet || !window)
 		return SIP_MALFORMED;
 	for (int i = 0; i < METHOD_WINDOWS_MAX; i++) {
-		struct cursor cursor = cursor_open(frame, packet->present, packet->length);
-		__u32 length = packet->payload_length - skip;
-
 		if (skip >= packet->payload_length)
 			return packet->payload_whole ? SIP_MALFORMED : SIP_CUT;
-		cursor_window(&cursor, packet->payload_offset + skip, length, window);
-		if (length > WINDOW_BYTES)
-			length = WINDOW_BYTES;
-		begins =
-			sip_request_begins(window, !packet->payload_whole || window->length < length, begins);
+		begins = method_goes_on(frame, packet, skip, window, begins);
 		if (begins < SIP_READ_ON)
 			break;
 		skip += WINDOW_BYTES;
