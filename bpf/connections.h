@@ -15,9 +15,11 @@
 #include "sources.h"
 
 /* An opening: times and how long it waits for its third segment (cookies are good for two minutes). */
-#define OPENING_UNIT_SHIFT 24
-#define OPENING_TIME_SHIFT 24
-#define OPENING_TIME_MASK  0x3ffffu
+#define OPENING_UNIT_SHIFT 28
+#define OPENING_TIME_SHIFT 32
+#define OPENING_TIME_MASK  0x3ffu
+#define OPENING_NEXT_SHIFT 24
+#define OPENING_NEXT_MASK  0xffu
 #define OPENING_ISN_MASK   0xffffffu
 #define OPENING_UNITS_MAX  ((__u32)(128 * 1000000000ULL >> OPENING_UNIT_SHIFT) + 1)
 
@@ -39,8 +41,32 @@ struct connection {
 	__u32 sequence, acknowledged;
 	__u32 bytes; /* of payload */
 	__u16 port;  /* the server's */
+	__u8 kind;   /* of that: enum sipdam_port_kind */
 	__u8 flags;
 };
+
+/* What has become of an open connection. */
+enum connection_life {
+	LIFE_SILENT = 0, /* it has carried no byte */
+	LIFE_CARRIED = 1,
+};
+
+/* A segment of a packet that has been read. Its numbers are as the sender counts. */
+static __always_inline struct connection segment_of(const struct packet *packet, __u64 hash, __u64 source,
+						    __u64 now, __u32 sequence, __u32 acknowledged)
+{
+	return (struct connection){
+		.hash = hash,
+		.source = source,
+		.now = now,
+		.sequence = sequence,
+		.acknowledged = acknowledged,
+		.bytes = packet->payload_length,
+		.port = packet->port,
+		.kind = packet->port_kind,
+		.flags = packet->tcp_flags,
+	};
+}
 
 static __always_inline void count_connection(__u32 event)
 {
@@ -227,31 +253,78 @@ static __always_inline __u64 next_of(__u32 sequence)
 }
 _Static_assert(SIPDAM_CONNECTION_NEXT_MASK == 0x7fff, "the highest 15 bits");
 
-static __always_inline __u64 open_word(const struct connection *segment, __u32 next, __u64 carried)
+/* Which one of the protected ports it is, as a word says it; the first of its kind where it is none any more. */
+__noinline __u32 port_number(const struct sipdam_policy *policy, __u32 kind, __u32 port)
 {
-	return connection_head(segment->hash, SIPDAM_CONNECTION_OPEN) | carried |
-	       (__u64)(segment->port & SIPDAM_CONNECTION_PORT_MASK) << SIPDAM_CONNECTION_PORT_SHIFT |
+	__u64 row = kind - SIPDAM_PORTS_TCP;
+	__u32 number = 0;
+
+	if (!policy)
+		return 0;
+	/* Of the kinds that TCP has; for the kernel's verifier in the register that becomes a pointer. */
+	asm volatile("%0 &= 3" : "+r"(row));
+#pragma nounroll
+	for (__u32 i = 0; i < SIPDAM_PORTS_PER_KIND; i++) {
+		if (policy->ports[SIPDAM_PORTS_TCP + row].port[i] == port) {
+			number = i;
+			break;
+		}
+	}
+	return row << SIPDAM_CONNECTION_KIND_SHIFT | number;
+}
+
+static __always_inline __u64 open_word(const struct connection *segment, const struct sipdam_policy *policy,
+				       __u32 next, __u64 life)
+{
+	__u64 port = port_number(policy, segment->kind, segment->port);
+
+	return connection_head(segment->hash, SIPDAM_CONNECTION_OPEN) | life << SIPDAM_CONNECTION_LIFE_SHIFT |
+	       port << SIPDAM_CONNECTION_PORT_SHIFT |
 	       (segment->now >> SIPDAM_CONNECTION_UNIT_SHIFT & SIPDAM_CONNECTION_TIME_MASK)
 		       << SIPDAM_CONNECTION_TIME_SHIFT |
 	       next_of(next);
 }
 
-static __always_inline __u64 half_word(const struct connection *segment)
+static __always_inline __u64 life_of(__u64 word)
 {
-	return connection_head(segment->hash, SIPDAM_CONNECTION_HALF) |
-	       (segment->now >> OPENING_UNIT_SHIFT & OPENING_TIME_MASK) << OPENING_TIME_SHIFT |
-	       (segment->sequence & OPENING_ISN_MASK);
+	return word >> SIPDAM_CONNECTION_LIFE_SHIFT & SIPDAM_CONNECTION_LIFE_MASK;
 }
 
+static __always_inline __u64 with_life(__u64 word, __u64 life)
+{
+	return (word & ~((__u64)SIPDAM_CONNECTION_LIFE_MASK << SIPDAM_CONNECTION_LIFE_SHIFT)) |
+	       life << SIPDAM_CONNECTION_LIFE_SHIFT;
+}
+
+static __always_inline __u64 opening_time(__u64 now)
+{
+	return (now >> OPENING_UNIT_SHIFT & OPENING_TIME_MASK) << OPENING_TIME_SHIFT;
+}
+
+/* What an opening keeps of the number that the server expects. */
+static __always_inline __u64 opening_next(__u32 sequence)
+{
+	return (next_of(sequence) >> 7 & OPENING_NEXT_MASK) << OPENING_NEXT_SHIFT;
+}
+
+static __always_inline __u64 half_word(const struct connection *segment)
+{
+	return connection_head(segment->hash, SIPDAM_CONNECTION_HALF) | opening_time(segment->now) |
+	       opening_next(segment->acknowledged) | (segment->sequence & OPENING_ISN_MASK);
+}
+
+/* Of an opening, or of what is left of a connection. */
 static __always_inline __u32 half_age(__u64 word, __u64 now)
 {
-	return units_ago(word >> OPENING_TIME_SHIFT, now >> OPENING_UNIT_SHIFT, OPENING_TIME_MASK, 4);
+	return units_ago(word >> OPENING_TIME_SHIFT, now >> OPENING_UNIT_SHIFT, OPENING_TIME_MASK, 1);
 }
 
 /* What is left where the server has sent this segment, the last but for what it sends again. */
 static __always_inline __u64 last_word(const struct connection *segment)
 {
-	return segment->flags & TCP_FIN ? connection_head(segment->hash, SIPDAM_CONNECTION_ENDED) | 1 : 0;
+	return segment->flags & TCP_FIN ? connection_head(segment->hash, SIPDAM_CONNECTION_ENDED) |
+						  opening_time(segment->now) | 1
+					: 0;
 }
 
 /* Spans since an open connection was counted. */
@@ -290,13 +363,16 @@ static __always_inline void count_end(const struct connection *segment, __u64 wo
 {
 	__u64 ago = counted_ago(word, segment->now, policy);
 
-	if (!(word & SIPDAM_CONNECTION_CARRIED))
+	if (!life_of(word))
 		count_connection(SIPDAM_CONNECTION_SILENT);
 	if (ago <= 1)
 		level_change(policy, segment->source, segment->now, ago ? 0 : -1, ago ? -1 : 0);
 }
 
-/* How readily a word gives way to an opening: 0 not at all. */
+/*
+ * How readily a word gives way to an opening: 0 not at all. What is left of a connection is kept for as long as the
+ * server may send again what came before its end, which would be taken for a connection that was not known.
+ */
 static __always_inline __u64 gives_way(__u64 word, __u64 now, const struct sipdam_policy *policy)
 {
 	__u32 state = connection_state(word);
@@ -305,7 +381,9 @@ static __always_inline __u64 gives_way(__u64 word, __u64 now, const struct sipda
 		return 3ULL << 32;
 	if (state == SIPDAM_CONNECTION_HALF)
 		return 1ULL << 32 | half_age(word, now);
-	if (state == SIPDAM_CONNECTION_ENDED || state == SIPDAM_CONNECTION_RESET || counted_ago(word, now, policy) > 1)
+	if (state == SIPDAM_CONNECTION_ENDED && half_age(word, now) <= OPENING_UNITS_MAX)
+		return 1 + half_age(word, now);
+	if (state != SIPDAM_CONNECTION_OPEN || counted_ago(word, now, policy) > 1)
 		return 2ULL << 32;
 	return 0;
 }
@@ -380,7 +458,7 @@ static __always_inline void connection_begins(struct sipdam_line *line, const st
 		return;
 	}
 	if (bucket_swap(&line->word[place & PLACE_WAY], word, half_word(segment)) &&
-	    connection_state(word) == SIPDAM_CONNECTION_OPEN && !(word & SIPDAM_CONNECTION_CARRIED))
+	    connection_state(word) == SIPDAM_CONNECTION_OPEN && !life_of(word))
 		count_connection(SIPDAM_CONNECTION_SILENT);
 }
 
@@ -412,7 +490,7 @@ __noinline int connection_acknowledged(const struct connection *segment, const s
 	    (word & OPENING_ISN_MASK) != ((segment->acknowledged - 1) & OPENING_ISN_MASK) ||
 	    half_age(word, segment->now) > OPENING_UNITS_MAX)
 		return 0;
-	to = open_word(segment, segment->sequence, 0);
+	to = open_word(segment, policy, segment->sequence, LIFE_SILENT);
 	open = connection_place(segment->hash, SIPDAM_CONNECTION_OPEN);
 	if (!(open & PLACE_FOUND)) {
 		connection_opens(&line->word[half & PLACE_WAY], word, segment, to, policy);
@@ -484,19 +562,19 @@ __noinline int connection_leaves(const struct connection *segment, const struct 
  * An open word as the server's segment leaves it. What the server has acknowledged beyond what was expected,
  * the connection has carried. A segment without an acknowledgement (a RST may be one) says nothing of that.
  */
-static __always_inline __u64 word_after(__u64 word, const struct connection *segment, bool again)
+static __always_inline __u64 word_after(__u64 word, const struct connection *segment,
+					const struct sipdam_policy *policy, bool again)
 {
-	__u64 carried = word & SIPDAM_CONNECTION_CARRIED;
+	bool further = (word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->acknowledged);
+	__u64 life = life_of(word);
 
-	if (!(segment->flags & TCP_ACK))
+	if (!(segment->flags & TCP_ACK) || (!further && !again))
 		return word;
-	if ((word & SIPDAM_CONNECTION_NEXT_MASK) == next_of(segment->acknowledged) && !again)
-		return word;
-	if ((word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->acknowledged))
-		carried = SIPDAM_CONNECTION_CARRIED;
+	if (further && !life)
+		life = LIFE_CARRIED;
 	if (again)
-		return open_word(segment, segment->acknowledged, carried);
-	return (word & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | carried | next_of(segment->acknowledged);
+		return open_word(segment, policy, segment->acknowledged, life);
+	return (with_life(word, life) & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | next_of(segment->acknowledged);
 }
 
 /* The server sends on an open connection. */
@@ -504,12 +582,11 @@ static __always_inline void connection_goes_on(__u64 *place, __u64 word, const s
 					       const struct sipdam_policy *policy)
 {
 	__u64 ago = counted_ago(word, segment->now, policy);
-	__u64 to = word_after(word, segment, ago);
+	__u64 to = word_after(word, segment, policy, ago);
 
 	if (segment->flags & (TCP_FIN | TCP_RST)) {
 		if (bucket_swap(place, word, last_word(segment)))
-			count_end(segment, to & SIPDAM_CONNECTION_CARRIED ? word | SIPDAM_CONNECTION_CARRIED : word,
-				  policy);
+			count_end(segment, with_life(word, life_of(to)), policy);
 		return;
 	}
 	if (to != word && bucket_swap(place, word, to))
@@ -517,8 +594,18 @@ static __always_inline void connection_goes_on(__u64 *place, __u64 word, const s
 }
 
 /*
+ * Has the server taken bytes that came with the third segment of an opening? It acknowledges more than with its
+ * answer to the SYN. What is no connection for it yet it answers with that number again.
+ */
+static __always_inline bool has_taken_bytes(__u64 word, const struct connection *segment)
+{
+	return segment->flags & TCP_ACK && !((word ^ (segment->sequence - 1)) & OPENING_ISN_MASK) &&
+	       (word ^ opening_next(segment->acknowledged)) >> OPENING_NEXT_SHIFT & OPENING_NEXT_MASK;
+}
+
+/*
  * The server sends on what is not known to be open: a connection that its client pretended to have reset, or
- * one whose third segment carried the first bytes. That it has data for it tells the latter.
+ * one whose third segment carried the first bytes. That it has data for it, or has taken them, tells the latter.
  */
 static __always_inline void connection_returns(__u64 *place, __u64 word, const struct connection *segment,
 					       const struct sipdam_policy *policy)
@@ -529,11 +616,10 @@ static __always_inline void connection_returns(__u64 *place, __u64 word, const s
 		bucket_swap(place, word, last_word(segment));
 		return;
 	}
-	if (half && !segment->bytes)
+	if (half && !segment->bytes && !has_taken_bytes(word, segment))
 		return;
 	connection_opens(place, word, segment,
-			 open_word(segment, segment->acknowledged,
-				   half ? SIPDAM_CONNECTION_CARRIED : word & SIPDAM_CONNECTION_CARRIED),
+			 open_word(segment, policy, segment->acknowledged, half ? LIFE_CARRIED : life_of(word)),
 			 policy);
 }
 
@@ -570,7 +656,7 @@ static __always_inline void connection_is_met(struct sipdam_line *line, const st
 
 	if (place & PLACE_FOUND)
 		connection_opens(&line->word[place & PLACE_WAY], line_word(line, place), segment,
-				 open_word(segment, segment->acknowledged, SIPDAM_CONNECTION_CARRIED), policy);
+				 open_word(segment, policy, segment->acknowledged, LIFE_CARRIED), policy);
 }
 
 /* A segment that the server sends. */

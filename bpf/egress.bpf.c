@@ -643,16 +643,8 @@ static __always_inline bool reflects(const struct sipdam_policy *policy, const s
 /* What a segment tells of its connection, whatever it carries. The receiver is known. */
 static __always_inline void learn_connection(const struct sipdam_policy *policy, struct work *work)
 {
-	work->segment = (struct connection){
-		.hash = work->stream,
-		.source = work->hash,
-		.now = work->now,
-		.sequence = work->sequence,
-		.acknowledged = work->acknowledged,
-		.bytes = work->packet.payload_length,
-		.port = work->packet.port,
-		.flags = work->packet.tcp_flags,
-	};
+	work->segment = segment_of(&work->packet, work->stream, work->hash, work->now, work->sequence,
+				   work->acknowledged);
 	connection_sends(&work->segment, policy);
 }
 

@@ -827,17 +827,11 @@ __noinline int read_segment(frame_t *frame, const struct sipdam_policy *policy, 
 	if (cursor_load(&cursor, packet->transport_offset, &port, sizeof(port)) ||
 	    cursor_load(&cursor, packet->transport_offset + PORTS_BYTES, numbers, sizeof(numbers)))
 		return 0;
-	work->segment = (struct connection){
-		.hash = connection_hash(&packet->destination, packet->port, &packet->source,
-					__builtin_bswap16(port)),
-		.source = masked_hash(&packet->source, &policy->source_mask[family_index(packet)]),
-		.now = work->now,
-		.sequence = __builtin_bswap32(numbers[0]),
-		.acknowledged = __builtin_bswap32(numbers[1]),
-		.bytes = packet->payload_length,
-		.port = packet->port,
-		.flags = packet->tcp_flags,
-	};
+	work->segment = segment_of(
+		packet,
+		connection_hash(&packet->destination, packet->port, &packet->source, __builtin_bswap16(port)),
+		masked_hash(&packet->source, &policy->source_mask[family_index(packet)]), work->now,
+		__builtin_bswap32(numbers[0]), __builtin_bswap32(numbers[1]));
 	return 1;
 }
 

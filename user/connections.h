@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Open connections of TCP on SIP ports, counted from the table that the programs keep. Nothing is written: a
- * connection that is forgotten is one that does not count.
+ * Open connections of TCP on SIP ports, counted from the table that the programs keep. A connection that is
+ * forgotten is one that does not count.
  */
 #ifndef CONNECTIONS_H
 #define CONNECTIONS_H
@@ -24,12 +24,13 @@ struct connections {
 	struct connection_port port[CONNECTION_PORTS]; /* protected ones, in the order of the configuration */
 };
 
-/*
- * now: CLOCK_MONOTONIC nanoseconds. Words hold ten bits of a port: of two protected ports that differ by a
- * multiple of 1,024 the first has the connections of both.
- */
+/* now: CLOCK_MONOTONIC nanoseconds. */
 void connections_count(const struct sipdam_line *line, size_t lines, const struct sipdam_policy *policy, __u64 now,
 		       struct connections *count);
+
+/* Words number the ports as the policy does: what they say becomes right for another one. */
+void connections_renumber(struct sipdam_line *line, size_t lines, const struct sipdam_policy *before,
+			  const struct sipdam_policy *policy);
 
 /* All ports together. */
 __u64 connections_open(const struct connections *count);

@@ -19,6 +19,7 @@
 
 #include "bans.h"
 #include "cleanup.h"
+#include "connections.h"
 #include "known.h"
 #include "lists.h"
 #include "pins.h"
@@ -195,18 +196,42 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return 0;
 }
 
-/* All words of a table become free, and with them whatever it says of sources. */
-static int clear_lines(const char *map, size_t lines, struct problem *problem)
+/* The lines of a table, to be unmapped by the caller. NULL: a problem has been set. */
+static struct sipdam_line *map_lines(const char *map, size_t lines, struct problem *problem)
 {
 	_cleanup_close_ int fd = pins_open(map, false, problem);
 	void *mapped = fd < 0 ? NULL : table_map(fd, lines * sizeof(struct sipdam_line));
 
-	if (fd < 0)
-		return fd;
-	if (!mapped)
-		return problem_set(problem, -errno, "map %s of the running filter: %s", map, strerror(errno));
-	memset(mapped, 0, lines * sizeof(struct sipdam_line));
-	munmap(mapped, lines * sizeof(struct sipdam_line));
+	if (fd >= 0 && !mapped)
+		problem_set(problem, -errno, "map %s of the running filter: %s", map, strerror(errno));
+	return mapped;
+}
+
+/* All words of a table become free, and with them whatever it says of sources. */
+static int clear_lines(const char *map, size_t lines, struct problem *problem)
+{
+	struct sipdam_line *line = map_lines(map, lines, problem);
+
+	if (!line)
+		return -EIO;
+	memset(line, 0, lines * sizeof(*line));
+	munmap(line, lines * sizeof(*line));
+	return 0;
+}
+
+/* Connections name their ports by number in the policy. */
+static int renumber_ports(const struct sipdam_policy *before, const struct sipdam_policy *policy,
+			  struct problem *problem)
+{
+	struct sipdam_line *line;
+
+	if (!memcmp(before->ports, policy->ports, sizeof(policy->ports)))
+		return 0;
+	line = map_lines("connections", SIPDAM_CONNECTION_LINES, problem);
+	if (!line)
+		return -EIO;
+	connections_renumber(line, SIPDAM_CONNECTION_LINES, before, policy);
+	munmap(line, SIPDAM_CONNECTION_LINES * sizeof(*line));
 	return 0;
 }
 
@@ -285,6 +310,8 @@ static int commit(const struct sipdam_policy *policy, const struct book_change *
 	give_back(&commit, error ? &commit.before : &commit.after);
 	if (commit.outer >= 0)
 		close(commit.outer);
+	if (!error)
+		error = renumber_ports(&commit.before, &commit.after, problem);
 	return error ? error : end_foreign_sources(&commit.before, &commit.after, problem);
 }
 

@@ -168,11 +168,12 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 /*
  * Connections on SIP ports of TCP. A word of `connections` is tag:20 of both ends | state:2 | what the state
  * needs, 0 is free:
- *   half   time:18 in units of 2^24 ns | isn:24, low bits of the server's initial sequence number
- *   open   carried:1 | port:10, low bits of the server's | time:16 in units of 2^35 ns, when it was counted |
- *          next:15, a hash of the sequence number that the server expects of the client
+ *   half   time:10 in units of 2^28 ns | next:8 | isn:24, low bits of the server's initial sequence number
+ *   open   life:5, 0 while it has carried no byte | port:6, its kind less one and its number among those of the
+ *          policy | time:16 in units of 2^35 ns, when it was counted | next:15, a hash of the sequence number that
+ *          the server expects of the client, of which an opening has the highest bits
  *   reset  as open: the client says that it is over, and the server has sent nothing since
- *   ended  the server has sent its FIN, and may send again what comes before that
+ *   ended  time as of an opening | 1: the server has sent its FIN, and may send again what comes before that
  * A word of `conn_levels` is tag:16 of a source | lately:15 | before:15 | time:18, its open connections
  * that were counted in this span of connections.forget and in the one before; time in units of 2^35 ns.
  */
@@ -187,9 +188,11 @@ enum sipdam_connection_state {
 };
 #define SIPDAM_CONNECTION_TAG_SHIFT   44
 #define SIPDAM_CONNECTION_STATE_SHIFT 42
-#define SIPDAM_CONNECTION_CARRIED     (1ULL << 41)
+#define SIPDAM_CONNECTION_LIFE_SHIFT  37
+#define SIPDAM_CONNECTION_LIFE_MASK   0x1fu
 #define SIPDAM_CONNECTION_PORT_SHIFT  31
-#define SIPDAM_CONNECTION_PORT_MASK   0x3ffu
+#define SIPDAM_CONNECTION_PORT_MASK   0x3fu
+#define SIPDAM_CONNECTION_KIND_SHIFT  4 /* within the port */
 #define SIPDAM_CONNECTION_TIME_SHIFT  15
 #define SIPDAM_CONNECTION_TIME_MASK   0xffffu
 #define SIPDAM_CONNECTION_NEXT_MASK   0x7fffu

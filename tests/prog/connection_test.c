@@ -19,7 +19,7 @@
 
 /* The clock's, and the unit that openings are timed in. */
 #define CLOCK_TICK         (4 * 1000000ULL)
-#define OPENING_UNIT_SHIFT 24
+#define OPENING_UNIT_SHIFT 28
 
 /* First numbers of both sides. */
 #define ISN    0x89abcdefU
@@ -365,13 +365,48 @@ static void test_opened_by_the_servers_data(void **state)
 	(void)state;
 	syn_ack(&line);
 	client_sends(&line, FLAG_ACK | FLAG_PSH, CLIENT_ISN + 1, ISN + 1, 300);
-	server_sends(&line, FLAG_ACK, ISN + 1, CLIENT_ISN + 301, 0); /* as it acknowledges what is no connection */
+	server_sends(&line, FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0); /* as it acknowledges what is no connection */
 	assert_int_equal(open_connections(), 0);
 	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 301, 100);
 	assert_int_equal(open_connections(), 1);
 	assert_int_equal(words(TABLE_LEVELS, is_any), 1);
 	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 101, CLIENT_ISN + 301, 100);
 	assert_int_equal(open_connections(), 1);
+}
+
+/* The third segment had bytes in it, and the server is silent: that its kernel has taken them opens it. */
+static void test_opened_by_what_is_taken(void **state)
+{
+	static const struct {
+		const char *name;
+		struct segment sent;
+		int open;
+	} rows[] = {
+		{"the bytes are acknowledged", {FLAG_ACK, ISN + 1, CLIENT_ISN + 2}, 1},
+		{"many of them", {FLAG_ACK, ISN + 1, CLIENT_ISN + 1461}, 1},
+		{"none", {FLAG_ACK, ISN + 1, CLIENT_ISN + 1}, 0},
+		{"of another opening", {FLAG_ACK, ISN + 2, CLIENT_ISN + 2}, 0},
+		{"of another opening by its bit 23", {FLAG_ACK, (ISN + 1) ^ 1U << 23, CLIENT_ISN + 2}, 0},
+		{"nothing is acknowledged", {FLAG_PSH, ISN + 1, CLIENT_ISN + 2}, 0},
+		{"a FIN", {FLAG_ACK | FLAG_FIN, ISN + 1, CLIENT_ISN + 2}, 0},
+		{"a RST", {FLAG_ACK | FLAG_RST, ISN + 1, CLIENT_ISN + 2}, 0},
+	};
+	struct lab *lab = *state;
+	struct connections count;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct segment *sent = &rows[i].sent;
+
+		way_forget();
+		syn_ack(&(struct line){.port = 1});
+		client_sends(&(struct line){.port = 1}, FLAG_ACK | FLAG_PSH, CLIENT_ISN + 1, ISN + 1, 1);
+		server_sends(&(struct line){.port = 1}, sent->flags, sent->sequence, sent->acknowledged, 0);
+		connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force,
+				  lab->now, &count);
+		if (open_connections() != rows[i].open || words(TABLE_LEVELS, is_any) != rows[i].open ||
+		    count.port[0].silent)
+			fail_msg("%s: %d open", rows[i].name, open_connections());
+	}
 }
 
 /* ---- what ends ---- */
@@ -676,7 +711,7 @@ static void test_counts_of_ports(void **state)
 	opens(&(struct line){.client = OTHER, .port = 1});
 	opens(&(struct line){.port = 2});
 	opens(&(struct line){.port = 3, .to = TLS_PORT});
-	opens(&(struct line){.port = 4, .to = 6084}); /* its ten bits are those of 5060 */
+	opens(&(struct line){.port = 4, .to = 6084});
 	syn_ack(&(struct line){.port = 5});
 	carries(&(struct line){.port = 1}, 10);
 	carries(&(struct line){.port = 3, .to = TLS_PORT}, 1);
@@ -685,10 +720,11 @@ static void test_counts_of_ports(void **state)
 	assert_int_equal(count.ports, 4);
 	assert_int_equal(count.port[0].port, 5060);
 	assert_int_equal(count.port[0].kind, SIPDAM_PORTS_TCP);
-	assert_int_equal(count.port[0].open, 4);
-	assert_int_equal(count.port[0].silent, 3);
+	assert_int_equal(count.port[0].open, 3);
+	assert_int_equal(count.port[0].silent, 2);
 	assert_int_equal(count.port[1].port, 6084);
-	assert_int_equal(count.port[1].open, 0);
+	assert_int_equal(count.port[1].open, 1);
+	assert_int_equal(count.port[1].silent, 1);
 	assert_int_equal(count.port[2].port, TLS_PORT);
 	assert_int_equal(count.port[2].open, 1);
 	assert_int_equal(count.port[2].silent, 0);
@@ -700,6 +736,75 @@ static void test_counts_of_ports(void **state)
 	connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force, 12 * SPAN,
 			  &count);
 	assert_int_equal(connections_open(&count), 0);
+}
+
+/* With another policy the ports have other numbers, and each connection is still of its own. */
+static void test_ports_that_change(void **state)
+{
+	static const struct {
+		const char *ports;
+		int port[4], open[4];
+	} rows[] = {
+		{"{tcp: [5060, 6084], wss: [5062]}", {5060, 6084, TLS_PORT, 5062}, {2, 1, 1, 0}},
+		{"{tcp: [6084, 5060]}", {6084, 5060, TLS_PORT}, {1, 2, 1}},
+		{"{tcp: [6084], tls: [7000, 5060]}", {6084, 7000, 5060}, {1, 0, 2}},
+		{"{tcp: [7000], tls: [5060], wss: [6084]}", {7000, 5060, 6084}, {0, 2, 1}},
+	};
+	struct lab *lab = *state;
+	struct sipdam_policy before;
+	struct connections count;
+	char policy[80];
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		before = lab->in_force;
+		snprintf(policy, sizeof(policy), "ports: %s", rows[i].ports);
+		lab_policy(lab, policy);
+		if (!i) {
+			opens(&(struct line){.port = 1});
+			opens(&(struct line){.port = 2});
+			opens(&(struct line){.port = 1, .to = 6084});
+			opens(&(struct line){.port = 1, .to = TLS_PORT});
+			syn_ack(&(struct line){.port = 9});
+		} else {
+			connections_renumber(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &before,
+					     &lab->in_force);
+		}
+		connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force,
+				  lab->now, &count);
+		for (size_t port = 0; port < count.ports; port++)
+			if (count.port[port].port != rows[i].port[port] ||
+			    (int)count.port[port].open != rows[i].open[port])
+				fail_msg("%s: %u has %llu", policy, count.port[port].port, count.port[port].open);
+		assert_int_equal(words(TABLE_CONNECTIONS, is_half), 1);
+	}
+}
+
+/* Sixteen ports of each kind, and the last of the last kind is none of the others. */
+static void test_all_ports(void **state)
+{
+	char policy[700], *at = policy;
+	struct lab *lab = *state;
+	struct connections count;
+
+	at += sprintf(at, "ports: {udp: [5060]");
+	for (int kind = 0; kind < 4; kind++) {
+		static const char *const names[] = {"tcp", "tls", "ws", "wss"};
+
+		at += sprintf(at, ", %s: [", names[kind]);
+		for (int i = 0; i < SIPDAM_PORTS_PER_KIND; i++)
+			at += sprintf(at, "%d%s", 20000 + 1000 * kind + i, i < 15 ? ", " : "]");
+	}
+	sprintf(at, "}\nlimits: {unknown: {tcp_syn: unlimited}, network: unlimited}");
+	lab_policy(lab, policy);
+	for (int kind = 0; kind < 4; kind++)
+		for (int i = 0; i < SIPDAM_PORTS_PER_KIND; i++)
+			for (int port = 1; port <= 1 + (i + kind) % 3; port++)
+				opens(&(struct line){.port = port, .to = 20000 + 1000 * kind + i});
+	connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force, lab->now,
+			  &count);
+	assert_int_equal(count.ports, 4 * SIPDAM_PORTS_PER_KIND);
+	for (int i = 0; i < 4 * SIPDAM_PORTS_PER_KIND; i++)
+		assert_int_equal(count.port[i].open, 1 + (i % 16 + i / 16) % 3);
 }
 
 /* ---- older than the filter ---- */
@@ -985,6 +1090,40 @@ static void test_full_line(void **state)
 	assert_int_equal(words(TABLE_LEVELS, is_any), SIPDAM_WAYS);
 }
 
+/*
+ * What is left of a connection outlives a flood of openings: what the server sends again before its FIN is none.
+ * When it can send nothing more, it gives way before any opening.
+ */
+static void test_end_in_a_flood(void **state)
+{
+	const struct line line = {.port = 1};
+	__u32 at = line_of(CLIENT, 1);
+	struct lab *lab = *state;
+	int forged = 0;
+
+	for (int times = 0; times < 2; times++) {
+		way_forget();
+		lab->now = LAB_START;
+		opens(&line);
+		server_sends(&line, FIN, ISN + 6, CLIENT_ISN + 1, 0);
+		lab->now += (times ? 130 : 127) * SECOND;
+		for (int flood = 0; flood < (times ? SIPDAM_WAYS : 40); forged++) {
+			char client[32];
+			int port;
+
+			snprintf(client, sizeof(client), "10.2.%d.%d", forged / 250, forged % 250 + 1);
+			port = port_of_line(client, at, 0);
+			if (!port)
+				continue;
+			syn_ack(&(struct line){.client = client, .port = port});
+			flood++;
+		}
+		assert_int_equal(words(TABLE_CONNECTIONS, is_half), SIPDAM_WAYS - !times);
+		server_sends(&line, FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5); /* again */
+		assert_int_equal(open_connections(), times);
+	}
+}
+
 /* A source whose count gave way to others takes nothing from theirs when its connection ends. */
 static void test_end_of_a_displaced_count(void **state)
 {
@@ -1043,6 +1182,7 @@ int main(void)
 		way_test(test_one_way),
 		way_test(test_dropped_segments_open_nothing),
 		way_test(test_opened_by_the_servers_data),
+		way_test(test_opened_by_what_is_taken),
 		way_test(test_what_ends),
 		way_test(test_ends_of_others),
 		way_test(test_opened_anew),
@@ -1052,12 +1192,15 @@ int main(void)
 		way_test(test_end_of_a_forgotten_one),
 		way_test(test_a_clock_that_is_behind),
 		way_test(test_counts_of_ports),
+		way_test(test_ports_that_change),
+		way_test(test_all_ports),
 		way_test(test_met_under_way),
 		way_test(test_left_to_cookies),
 		way_test(test_requests_of_no_connection),
 		way_test(test_handshakes_of_no_connection),
 		way_test(test_who_needs_no_connection),
 		way_test(test_full_line),
+		way_test(test_end_in_a_flood),
 		way_test(test_end_of_a_displaced_count),
 		way_test(test_flood_of_openings),
 	};

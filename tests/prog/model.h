@@ -63,9 +63,9 @@
 #define MODEL_COPY_STARTS 3
 #define MODEL_COPY_LIFE   (64 * MODEL_COPY_T1 >> MODEL_COPY_UNIT)
 
-/* Left open: an opening waits for its third segment so long, in units of 2^24 ns, and one of them longer; open
+/* Left open: an opening waits for its third segment so long, in units of 2^28 ns, and one of them longer; open
  * connections are counted in spans of whole units of 2^35 ns. */
-#define MODEL_OPENING_UNIT    24
+#define MODEL_OPENING_UNIT    28
 #define MODEL_OPENING         (128 * MODEL_SECOND >> MODEL_OPENING_UNIT)
 #define MODEL_CONNECTION_UNIT 35
 
