@@ -59,10 +59,11 @@ struct answer {
 	__u16 status;          /* of a response; 0: a request */
 	__u8 method;           /* enum sipdam_method: of the CSeq */
 	__u8 line;             /* enum answer_line that is being read; only Contact is read to its end */
-	__u8 inside;           /* 1: `at` is inside a line */
+	__u8 inside;           /* 1: `at` is inside a line, or at the beginning of one that says nothing */
 	__u8 contacts;         /* 1: there is a Contact */
 	__u8 ended;            /* 1: the headers have ended */
 	__u8 within;           /* enum answer_within: of a Contact that is being read */
+	__u8 lengths;          /* 1: Content-Length matters, as in a stream, where a message comes behind */
 	__u32 escaped;         /* where a quoted byte is that a backslash made an ordinary one */
 };
 
@@ -80,9 +81,8 @@ static __always_inline __u64 answer_at(__u64 at)
 #endif
 }
 
-static __always_inline __u64 answer_word(const struct answer_text *text, __u32 at)
+static __always_inline __u64 answer_load(const __u8 *from)
 {
-	const __u8 *from = &text->byte[answer_at(at)];
 	__u64 word;
 
 #ifdef __bpf__
@@ -93,17 +93,21 @@ static __always_inline __u64 answer_word(const struct answer_text *text, __u32 a
 	return word;
 }
 
+static __always_inline __u64 answer_word(const struct answer_text *text, __u32 at)
+{
+	return answer_load(&text->byte[answer_at(at)]);
+}
+
 static __always_inline __u8 answer_byte(const struct answer_text *text, __u32 at)
 {
 	return text->byte[answer_at(at)];
 }
 
-/* Which byte of a word is the first whose high bit is set in the mask (not 0, no other bits). */
+/* Which byte of a word is the first whose high bit is set in the mask (not 0, no other bits): the bit moves
+ * the byte that says so to the top. */
 static __always_inline __u32 first_byte(__u64 mask)
 {
-	const __u64 ones = 0x0101010101010101ULL;
-
-	return (((mask & -mask) - 1) >> 7 & ones) * ones >> 56;
+	return ((mask & -mask) >> 7) * 0x0001020304050607ULL >> 56;
 }
 
 /* The position behind blanks (or, if digits, behind digits). A function of its own for the verifier. */
@@ -131,13 +135,30 @@ static __always_inline __u32 answer_behind_blanks(const struct answer_text *text
 	return byte == ' ' || byte == '\t' ? answer_skip(text, at, false) : at;
 }
 
-/* The decimal number at a position, capped: what is longer than ten digits is as good as for ever. */
-__noinline __u32 answer_number(const struct answer_text *text, __u32 at)
+/* The high bit of every byte of a word that is no digit. */
+static __always_inline __u64 answer_other_than_digits(__u64 word)
+{
+	const __u64 low = 0x7f * ANSWER_ONES;
+	__u64 value = word ^ '0' * ANSWER_ONES;
+
+	return (((value & low) + (0x80 - 10) * ANSWER_ONES) | value) & ~low;
+}
+
+/* The number that eight digits make, the first in the lowest byte: pairs, fours, all. */
+static __always_inline __u32 answer_eight_digits(__u64 digits)
+{
+	digits = (digits & 0x0f * ANSWER_ONES) * (10 << 8 | 1) >> 8;
+	digits = (digits & 0x00ff00ff00ff00ffULL) * (100 << 16 | 1) >> 16;
+	return (digits & 0x0000ffff0000ffffULL) * (10000ULL << 32 | 1) >> 32;
+}
+
+/* The same of eight digits and more, capped: what is longer than ten is as good as for ever. */
+__noinline __u32 answer_long_number(const struct answer_text *text, __u32 at)
 {
 	__u64 number = 0;
 	__u32 i;
 
-	if (!text || !is_digit(answer_byte(text, at)))
+	if (!text)
 		return ANSWER_UNSAID;
 #pragma nounroll
 	for (i = 0; i < 10; i++) {
@@ -150,10 +171,29 @@ __noinline __u32 answer_number(const struct answer_text *text, __u32 at)
 	return number < ANSWER_UNSAID ? number : ANSWER_UNSAID - 1;
 }
 
+/* The decimal number at a position; ANSWER_UNSAID where none is. */
+static __always_inline __u32 answer_number(const struct answer_text *text, __u32 at)
+{
+	__u64 word = answer_word(text, at), others = answer_other_than_digits(word);
+	__u32 digits = others ? first_byte(others) : 8;
+
+	if (!digits)
+		return ANSWER_UNSAID;
+	return digits < 8 ? answer_eight_digits(word << (8 - digits) * 8) : answer_long_number(text, at);
+}
+
+/* The position behind digits: of a CSeq at most ten. */
+static __always_inline __u32 answer_behind_digits(const struct answer_text *text, __u32 at)
+{
+	__u64 others = answer_other_than_digits(answer_word(text, at));
+
+	return others ? at + first_byte(others) : answer_skip(text, at + 8, true);
+}
+
 #define ANSWER_NAME(word, size, a, b, c, d, e, f, g, h)                                                      \
 	(((word)&SIP_MASK(size)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK(size)))
 
-/* Does any line that matters begin with this byte? CR, LF, and C, E, L, M of either case. */
+/* Does any line that may say something begin with this byte? CR, LF, and C, E, L, M of either case. */
 static __always_inline bool answer_letter_begins(__u8 byte)
 {
 	const __u32 letters = 1u << ('c' & 31) | 1u << ('e' & 31) | 1u << ('l' & 31) | 1u << ('m' & 31);
@@ -216,7 +256,7 @@ static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 a
 {
 	__u32 length = 0, method;
 
-	at = answer_behind_blanks(text, answer_skip(text, at, true));
+	at = answer_behind_blanks(text, answer_behind_digits(text, at));
 	method = sip_known_method(blank_at_end(answer_word(text, at)),
 				  blank_at_end(answer_word(text, at + 8)), &length);
 	return method ? method : SIPDAM_METHOD_OTHER;
@@ -231,35 +271,39 @@ static __always_inline __u32 answer_value(const struct answer_text *text, __u32 
 	return answer_behind_blanks(text, at + 1);
 }
 
-static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer)
+/* Behind a line's name. */
+static __always_inline void answer_read_line(const struct answer_text *text, struct answer *answer,
+					     __u32 line, __u32 at)
 {
-	__u32 at = answer->at, value = 0;
-	__u8 first = answer_byte(text, at);
-
-	/* A line that begins with a blank goes on with the one before (RFC 3261 7.3.1). */
-	if (first == ' ' || first == '\t')
+	at = answer_value(text, at);
+	answer->inside = 1;
+	answer->line = at ? line : ANSWER_LINE_OTHER;
+	if (!at)
 		return;
-	answer->line = answer_line_at(text, at, &value);
+	answer->at = at;
 	answer->within = ANSWER_WITHIN_NONE;
-	if (answer->line == ANSWER_LINE_OTHER)
-		return;
-	if (answer->line == ANSWER_LINE_END) {
-		answer->ended = 1;
-		answer->at = at + (first == '\n' ? 1 : 2);
-		return;
-	}
-	value = answer_value(text, value);
-	if (!value)
-		answer->line = ANSWER_LINE_OTHER;
-	else if (answer->line == ANSWER_LINE_CSEQ)
+	if (line == ANSWER_LINE_CSEQ)
 		answer->method =
-			answer->method ? answer->method : answer_cseq(text, value); /* the first counts */
-	else if (answer->line == ANSWER_LINE_EXPIRES)
-		answer->expires = answer_number(text, value);
-	else if (answer->line == ANSWER_LINE_LENGTH)
-		answer->body = answer_number(text, value);
+			answer->method ? answer->method : answer_cseq(text, at); /* the first counts */
+	else if (line == ANSWER_LINE_EXPIRES)
+		answer->expires = answer_number(text, at);
+	else if (line == ANSWER_LINE_LENGTH)
+		answer->body = answer_number(text, at);
 	else
 		answer->contacts = 1;
+}
+
+/* The line that the text is at the beginning of. */
+static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer)
+{
+	__u32 at = answer->at, value = 0, line = answer_line_at(text, at, &value);
+
+	if (line != ANSWER_LINE_END) {
+		answer_read_line(text, answer, line, value);
+		return;
+	}
+	answer->ended = 1;
+	answer->at = at + (answer_byte(text, at) == '\n' ? 1 : 2);
 }
 
 /* An expires parameter of a Contact at the semicolon (or blank) before it. */
@@ -324,84 +368,111 @@ static __always_inline __u64 answer_has_marks(__u64 word)
 	       answer_bytes(word, '"') | answer_bytes(word, '\\');
 }
 
-/* Such bytes in one word at a position, up to `end` bytes of it. */
+/* Such bytes in one word at a position, up to the line feed. */
 static __always_inline void answer_parameters(const struct answer_text *text, struct answer *answer, __u32 at,
-					      __u32 end)
+					      __u64 word, __u64 feeds)
 {
-	__u64 word = answer_word(text, at), marks;
+	__u64 marks;
 
 	if (!answer_has_marks(word))
 		return;
 	marks = bytes_equal(word, ';') | bytes_equal(word, '<') | bytes_equal(word, '>') | bytes_equal(word, '"') |
 		bytes_equal(word, '\\');
+	marks &= (feeds & -feeds) - 1;
 #pragma nounroll
-	for (__u32 byte = 0; byte < 8 && byte < end; byte++, marks >>= 8)
-		if (marks & 0x80)
-			answer_contact_mark(text, answer, at + byte);
+	for (int i = 0; i < 8 && marks; i++, marks &= marks - 1)
+		answer_contact_mark(text, answer, at + first_byte(marks & -marks));
 }
 
-/*
- * To the next line that may say something, as far as one step goes: most of a message are lines that say
- * nothing here, and this loop is most of what reading one costs. Sixteen bytes at a time; what is behind the
- * text's end is zeros. The position is read back from the answer each time, where the kernel's verifier does
- * not know it.
- */
-static __always_inline void answer_skip_lines(const struct answer_text *text, struct answer *answer)
+/* A piece of a Contact. */
+static __always_inline void answer_read_contact(const struct answer_text *text, struct answer *answer)
 {
+	answer->inside = 1;
 #pragma nounroll
-	for (int i = 0; i < ANSWER_SKIP_BYTES / 16; i++) {
-		__u64 feeds;
-		__u32 at;
+	for (int i = 0; i < ANSWER_PIECE_BYTES / 8 && answer->at < answer->length && answer->inside; i++) {
+		__u64 word = answer_word(text, answer->at), feeds = answer_feeds(word);
 
-		asm volatile("" ::: "memory");
-		at = answer->at;
-		if (at >= answer->length)
-			break;
-		feeds = answer_feeds(answer_word(text, at));
-		if (!feeds) {
-			at += 8;
-			feeds = answer_feeds(answer_word(text, at));
-		}
+		answer_parameters(text, answer, answer->at, word, feeds);
+		answer->at += feeds ? first_byte(feeds) + 1 : 8;
 		answer->inside = !feeds;
-		answer->at = at + (feeds ? first_byte(feeds) + 1 : 8);
-		if (answer->at > ANSWER_BYTES - ANSWER_MARGIN ||
-		    (feeds && answer_letter_begins(answer_byte(text, answer->at))))
-			break;
 	}
 }
 
+/* Is a Contact being read? Or is it, behind a line feed and a blank (RFC 3261 7.3.1)? */
+static __always_inline bool answer_is_in_contact(const struct answer_text *text, const struct answer *answer)
+{
+	__u8 byte = answer_byte(text, answer->at);
+
+	return answer->line == ANSWER_LINE_CONTACT && (answer->inside || byte == ' ' || byte == '\t');
+}
+
+/* Does the line at a position say something? */
+static __always_inline bool answer_line_matters(const struct answer_text *text, const struct answer *answer,
+						__u32 at)
+{
+	__u32 value, line = answer_line_at(text, at, &value);
+
+	return line && (line != ANSWER_LINE_LENGTH || answer->lengths);
+}
+
+/* Behind the first line feed within so many bytes; ANSWER_STRIDE where there is none. */
+#define ANSWER_STRIDE 32
+static __always_inline __u32 answer_stride(const __u8 *from, bool *inside)
+{
+	__u64 first = answer_feeds(answer_load(from)), second = answer_feeds(answer_load(from + 8));
+	__u64 third = answer_feeds(answer_load(from + 16)), fourth = answer_feeds(answer_load(from + 24));
+
+	*inside = !(first | second | third | fourth);
+	if (*inside)
+		return ANSWER_STRIDE;
+	if (first | second)
+		return first ? first_byte(first) + 1 : first_byte(second) + 9;
+	return third ? first_byte(third) + 17 : first_byte(fourth) + 25;
+}
+
 /*
- * One step: the next line's beginning, and what follows up to the next line that may say something, or 64
- * bytes of a Contact; no further than a step goes. Returns 1 when there is nothing more to read. A function
- * of its own so that the kernel verifies it once.
+ * To the beginning of the next line that says something, as far as one step goes: most of a message are lines
+ * that say nothing here, and this loop is most of what reading one costs. What is behind the text's end is
+ * zeros. The position is capped in each round, so that the kernel's verifier knows the same of it in all.
+ * False where there is none so far, or one that the text may end in.
+ */
+static __always_inline bool answer_find_line(const struct answer_text *text, struct answer *answer)
+{
+	__u64 at = answer->at, length = answer->length;
+	bool inside = answer->inside, found = false;
+
+#pragma nounroll
+	for (int i = 0; i < ANSWER_SKIP_BYTES / ANSWER_STRIDE && at < length; i++) {
+		at = answer_at(at);
+		found = !inside && answer_line_matters(text, answer, at);
+		if (found)
+			break;
+		at += answer_stride(&text->byte[at], &inside);
+		if (at > ANSWER_BYTES - ANSWER_MARGIN)
+			break;
+	}
+	answer->at = at;
+	answer->inside = inside;
+	return found;
+}
+
+/*
+ * One step: to the next line that says something, and what it says; or 64 bytes of a Contact. Returns 1 when
+ * there is nothing more to read. A function of its own so that the kernel verifies it once.
  */
 __noinline int answer_step(const struct answer_text *text, struct answer *answer)
 {
 	if (!text || !answer || answer->at >= answer->length)
 		return 1;
-	if (!answer->inside) {
+	if (!answer_is_in_contact(text, answer)) {
+		answer->line = ANSWER_LINE_OTHER;
+		if (!answer_find_line(text, answer))
+			return answer->at >= answer->length;
 		answer_begin_line(text, answer);
-		if (answer->ended)
-			return 1;
 	}
-	if (answer->line != ANSWER_LINE_CONTACT) {
-		answer_skip_lines(text, answer);
-		return 0;
-	}
-	answer->inside = 1;
-#pragma nounroll
-	for (int i = 0; i < ANSWER_PIECE_BYTES / 8 && answer->at < answer->length; i++) {
-		__u64 feeds = answer_feeds(answer_word(text, answer->at));
-		__u32 end = feeds ? first_byte(feeds) : 8;
-
-		answer_parameters(text, answer, answer->at, end);
-		answer->at += feeds ? end + 1 : 8;
-		if (feeds) {
-			answer->inside = 0;
-			break;
-		}
-	}
-	return 0;
+	if (answer->line == ANSWER_LINE_CONTACT)
+		answer_read_contact(text, answer);
+	return answer->ended;
 }
 
 /*

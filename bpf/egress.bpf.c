@@ -68,9 +68,8 @@ struct work {
 	/* What need not be cleared. */
 	struct clock_cache clock;
 	struct window window;
-	struct ban_request receiver;
-	struct grant grant;
-	struct known_slot slot;
+	struct grant grant;     /* `source` is the receiver, whatever becomes of it */
+	struct known_slot slot; /* where it is known, if `own` */
 	struct answer answer;
 	struct answer_text text;
 	struct connection segment; /* of TCP */
@@ -113,6 +112,12 @@ static __always_inline bool is_other(frame_t *frame, const struct sipdam_policy 
 	return leaves_elsewhere(policy, ip6->next, *(const __be16 *)(ip6 + 1));
 }
 
+static __always_inline void note_message(struct work *work, __u32 found)
+{
+	work->message.method = SIP_METHOD(found);
+	work->message.status = SIP_STATUS(found);
+}
+
 /* Reads the headers. True where the packet is from a protected port and address. */
 static __always_inline bool is_read(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
@@ -124,13 +129,15 @@ static __always_inline bool is_read(frame_t *frame, const struct sipdam_policy *
 	       packet->fragment != FRAGMENT_FOLLOWER && !packet->cut;
 }
 
-/* The same, of most answers by a glance. */
+/* The same, of most answers by a glance, which tells what they are too. */
 static __always_inline bool is_ours(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	__u64 words[GLANCE_WORDS];
 
-	return packet_glance(frame, policy, &work->packet, words) == GLANCE_OURS ||
-	       is_read(frame, policy, work);
+	if (packet_glance(frame, policy, &work->packet, words) != GLANCE_OURS)
+		return is_read(frame, policy, work);
+	note_message(work, sip_glance(words[0], words[1]));
+	return true;
 }
 
 /* As with what arrives, bytes that a capture lacks are no bytes. */
@@ -173,10 +180,7 @@ __noinline int classify(frame_t *frame, struct work *work)
 			return 0;
 		found = sip_classify(&work->window, length > WINDOW_BYTES);
 	}
-	if (SIP_METHOD(found)) {
-		work->message.method = SIP_METHOD(found);
-		work->message.status = SIP_STATUS(found);
-	}
+	note_message(work, found);
 	return 0;
 }
 
@@ -223,48 +227,47 @@ static __always_inline void hash_receiver(struct work *work, const struct sipdam
 {
 	work->packet.source = work->packet.destination;
 	work->hash = masked_hash(&work->packet.source, &policy->source_mask[family_index(&work->packet)]);
-	ban_name(&work->receiver, &work->packet, policy, work->hash, work->now);
+	ban_name(&work->grant.source, &work->packet, policy, work->hash, work->now);
 }
 
 static __always_inline __u32 tier_of(struct work *work, const struct sipdam_policy *policy)
 {
 	const struct sipdam_line *line;
 
+	work->slot.own = false;
 	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
 	    list_has(policy, SIPDAM_LIST_ALLOW, &work->packet.source, work->now))
 		return SIPDAM_TIER_ALLOWED;
 	if (!any_is_known(work->now))
 		return SIPDAM_TIER_UNKNOWN;
 	line = known_line(work->hash);
-	if (!line || !known_is_in(line, work->hash, work->now))
+	if (!line || !known_is_in(line, work->hash, work->now) ||
+	    !known_find_slot(&work->grant.source, &work->slot) || !work->slot.own ||
+	    !ban_holds(work->slot.word, work->now))
 		return SIPDAM_TIER_UNKNOWN;
-	return KNOWN_TIER(known_finds(&work->receiver));
+	return work->slot.word & SIPDAM_KNOWN_KIND ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
 
 /* ---- what is learned of one message ---- */
 
-/* Nanoseconds for which the registrar keeps what it has answered to, a day at most. */
-static __always_inline __u64 registration_of(const struct work *work)
+static __always_inline __u64 least_of(__u64 one, __u64 other)
 {
-	__u64 seconds = answer_lifetime(&work->answer, ANSWER_UNSAID);
-
-	return seconds < SIPDAM_REGISTERED_MOST / SECONDS(1) ? SECONDS(seconds) : SIPDAM_REGISTERED_MOST;
+	return one < other ? one : other;
 }
 
-static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, bool trusted,
-				  __u32 cause, __u64 lasting)
+/* registered: as in a record; 0 for a peer. */
+static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, __u32 cause,
+				  __u64 lasting, __u16 registered)
 {
 	struct grant *grant = &work->grant;
+	bool trusted = cause == SIPDAM_KNOWN_REGISTRATION;
 
-	grant->source = work->receiver;
 	grant->lasting = lasting;
 	grant->ttl = policy->trust_ttl;
 	grant->port = trusted ? work->port : 0;
 	grant->trusted = trusted;
 	grant->cause = cause;
-	grant->registered = 0;
-	if (cause == SIPDAM_KNOWN_REGISTRATION)
-		grant->registered = registered_until(work->now, registration_of(work));
+	grant->registered = registered;
 	known_grant(grant, &work->slot);
 	if (trusted || work->tier == SIPDAM_TIER_UNKNOWN)
 		work->tier = trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
@@ -313,32 +316,26 @@ static __always_inline void strike(struct work *work, const struct sipdam_policy
 	if (work->tier != SIPDAM_TIER_UNKNOWN || !policy->ban_enabled || !policy->ban_failures ||
 	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures))
 		return;
-	work->receiver.lasting = policy->ban_for;
-	work->receiver.most = policy->ban_max;
-	work->receiver.cause = SIPDAM_BAN_FAILURES;
-	ban_source(&work->receiver);
-}
-
-/* Nanoseconds for which a registration makes its source trusted; 0: not at all. */
-static __always_inline __u64 registered_for(const struct work *work, const struct sipdam_policy *policy)
-{
-	__u64 seconds = answer_lifetime(&work->answer, ANSWER_UNSAID);
-
-	return seconds < policy->trust_ttl / SECONDS(1) ? SECONDS(seconds) : policy->trust_ttl;
+	work->grant.source.lasting = policy->ban_for;
+	work->grant.source.most = policy->ban_max;
+	work->grant.source.cause = SIPDAM_BAN_FAILURES;
+	ban_source(&work->grant.source);
 }
 
 /* A registration succeeded: one that asked for credentials before, or renews one that lasts. */
 static __always_inline void registered(struct work *work, const struct sipdam_policy *policy)
 {
-	__u64 lasting = registered_for(work, policy);
+	__u64 lifetime = SECONDS((__u64)answer_lifetime(&work->answer, ANSWER_UNSAID));
 
 	if (work->tier != SIPDAM_TIER_TRUSTED) {
 		failure_forgive(work->hash);
-		if (!challenge_holds(work->hash, work->now) && !registration_lasts(&work->receiver, &work->slot))
+		if (!challenge_holds(work->hash, work->now) &&
+		    !registration_lasts(&work->grant.source, &work->slot))
 			return;
 	}
-	if (lasting)
-		grant(work, policy, true, SIPDAM_KNOWN_REGISTRATION, lasting);
+	if (lifetime)
+		grant(work, policy, SIPDAM_KNOWN_REGISTRATION, least_of(lifetime, policy->trust_ttl),
+		      registered_until(work->now, least_of(lifetime, SIPDAM_REGISTERED_MOST)));
 }
 
 static __always_inline bool is_challenge(__u32 status)
@@ -376,7 +373,7 @@ static __always_inline void learn_call(struct work *work, const struct sipdam_po
 		return;
 	if (work->tier == SIPDAM_TIER_UNKNOWN)
 		failure_forgive(work->hash);
-	grant(work, policy, false, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING);
+	grant(work, policy, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING, 0);
 }
 
 /* A function of its own so that the kernel verifies it once for all messages of a packet. */
@@ -385,7 +382,7 @@ __noinline int learn(struct work *work, const struct sipdam_policy *policy)
 	if (!work || !policy)
 		return 0;
 	if (!work->answer.status)
-		grant(work, policy, false, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST);
+		grant(work, policy, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST, 0);
 	else if (work->answer.method == SIPDAM_METHOD_REGISTER)
 		learn_register(work, policy);
 	else if (work->answer.method == SIPDAM_METHOD_INVITE || work->answer.method == SIPDAM_METHOD_UPDATE)
@@ -446,6 +443,7 @@ __noinline int read_message(frame_t *frame, struct work *work, __u32 at, __u32 t
 	    !answer_begin(&work->text, work->answer.length, &work->answer))
 		return 0;
 	work->begins = at;
+	work->answer.lengths = to_end;
 #pragma nounroll
 	for (int i = 0; i < MESSAGE_STEPS_MAX; i++) {
 		if (!to_end && is_enough(&work->answer))
@@ -752,9 +750,11 @@ int sipdam_egress(struct __sk_buff *frame)
 		work->now = clock_now(&work->clock);
 		other = !is_protected(policy, work);
 	}
+	if (other)
+		work->message.method = SIPDAM_METHOD_NONE;
 	if (!other && is_tls(&work->packet))
 		read_tls(frame, work);
-	else if (!other)
+	else if (!other && !work->message.method)
 		classify(frame, work);
 	if (report) /* while the packet's source is the sender */
 		report_trial(report, reason, verdict, &work->packet, &work->message);

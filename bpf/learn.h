@@ -132,16 +132,17 @@ static __always_inline __u64 port_bit(__u16 port)
 /* What was seen lately is what was seen in the time before after half of trust.ttl, and then forgotten. */
 static __always_inline void known_see_port(struct sipdam_known *record, const struct grant *grant)
 {
-	__u64 age = grant->source.now - record->turned;
+	__u64 age = grant->source.now - record->turned, port = grant->port ? port_bit(grant->port) : 0;
 	__u32 devices;
 
+	if (age < grant->ttl / 2 && record->devices && (record->ports[0] & port) == port)
+		return;
 	if (age >= grant->ttl / 2) {
 		record->ports[1] = age >= grant->ttl ? 0 : record->ports[0];
 		record->ports[0] = 0;
 		record->turned = grant->source.now;
 	}
-	if (grant->port)
-		record->ports[0] |= port_bit(grant->port);
+	record->ports[0] |= port;
 	devices = __builtin_popcountll(record->ports[0] | record->ports[1]);
 	record->devices = devices ? devices : 1;
 }
@@ -153,6 +154,7 @@ static __always_inline void known_write(struct sipdam_known *record, const struc
 	record->low = grant->source.low;
 	record->since = record->turned = grant->source.now;
 	record->ports[0] = record->ports[1] = 0;
+	record->devices = 0;
 	record->tag = grant->source.hash >> SIPDAM_KNOWN_TAG_SHIFT;
 	record->bits = grant->source.bits;
 	record->cause = grant->cause;
@@ -229,7 +231,8 @@ static __always_inline bool known_take(struct sipdam_line *line, const struct kn
 
 /*
  * Makes a source known, or for longer. Returns 1 where it is; 0 is counted: the places it may have are
- * taken, too many became known in this second, or other CPUs took the place first, twice.
+ * taken, too many became known in this second, or other CPUs took the place first, twice. slot: as it was
+ * found just now, if it is the source's own; it is so for one grant only.
  */
 __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 {
@@ -241,9 +244,9 @@ __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 #pragma nounroll
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct sipdam_known *record;
-		bool holds, becomes;
+		bool holds, becomes, granted;
 
-		if (!known_find_slot(&grant->source, slot))
+		if (!slot->own && !known_find_slot(&grant->source, slot))
 			break;
 		record = known_record(grant->source.hash, slot->way);
 		holds = slot->own && ban_holds(slot->word, grant->source.now);
@@ -256,7 +259,10 @@ __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 		if (becomes && !counted && !grants_are_left(grant))
 			break;
 		counted |= becomes;
-		if (holds ? known_renew(line, slot, record, grant) : known_take(line, slot, record, grant))
+		granted = holds ? known_renew(line, slot, record, grant)
+				: known_take(line, slot, record, grant);
+		slot->own = false;
+		if (granted)
 			return 1;
 	}
 	count_table_event(SIPDAM_TABLE_GRANT_REFUSED);

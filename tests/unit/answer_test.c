@@ -19,7 +19,7 @@
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /* The text in a heap buffer of its own, zeros behind it. Returns answer_begin's. */
-static int read_text(const char *message, size_t length, struct answer *answer)
+static int read_text(const char *message, size_t length, bool lengths, struct answer *answer)
 {
 	struct answer_text *text = calloc(1, sizeof(*text));
 	int begun;
@@ -28,6 +28,7 @@ static int read_text(const char *message, size_t length, struct answer *answer)
 	assert_true(length <= ANSWER_BYTES);
 	memcpy(text->byte, message, length);
 	begun = answer_begin(text, length, answer);
+	answer->lengths = lengths;
 	for (int i = 0; begun && i < ANSWER_STEPS_MAX; i++)
 		if (answer_step(text, answer))
 			break;
@@ -42,9 +43,11 @@ struct row {
 	unsigned int body;
 };
 
-#define VIA "Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1;expires=7;received=192.0.2.9\r\n"
-#define IDS "From: <sip:a@x>;tag=1\r\nTo: <sip:a@x>;tag=2\r\nCall-ID: 1@x\r\n"
-#define OK  "SIP/2.0 200 OK\r\n"
+#define VIA  "Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK1;expires=7;received=192.0.2.9\r\n"
+#define IDS  "From: <sip:a@x>;tag=1\r\nTo: <sip:a@x>;tag=2\r\nCall-ID: 1@x\r\n"
+#define OK   "SIP/2.0 200 OK\r\n"
+#define X64  "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"
+#define LONG X64 X64 X64 X64 X64 X64 X64 X64 X64 /* more than a step goes through */
 
 static const struct row rows[] = {
 	/* Kamailio */
@@ -76,16 +79,18 @@ static const struct row rows[] = {
 	 SIPDAM_METHOD_REGISTER, 61, ANSWER_UNSAID},
 	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \";expires=9\" <sip:a@1>;expires=62\r\n\r\n", 200,
 	 SIPDAM_METHOD_REGISTER, 62, ANSWER_UNSAID},
-	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \"a\\\";expires=9\" <sip:a@1>;expires=63\r\n\r\n", 200,
-	 SIPDAM_METHOD_REGISTER, 63, ANSWER_UNSAID},
+	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \"a\\\";expires=9\" <sip:a@1>;expires=63\r\n\r\n",
+	 200, SIPDAM_METHOD_REGISTER, 63, ANSWER_UNSAID},
 	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \"a\\\\\" <sip:a@1>;expires=64\r\n\r\n", 200,
 	 SIPDAM_METHOD_REGISTER, 64, ANSWER_UNSAID},
 	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \"a > b < c\" <sip:a@1>;expires=65\r\n\r\n", 200,
 	 SIPDAM_METHOD_REGISTER, 65, ANSWER_UNSAID},
-	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: <sip:a@1>;+sip.instance=\"<urn:uuid:1;expires=9>\";expires=66\r\n\r\n", 200,
-	 SIPDAM_METHOD_REGISTER, 66, ANSWER_UNSAID},
-	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: <sip:a\"@1>;expires=67, <sip:a@2;expires=9>;expires=68\r\n\r\n", 200,
-	 SIPDAM_METHOD_REGISTER, 68, ANSWER_UNSAID},
+	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: "
+	    "<sip:a@1>;+sip.instance=\"<urn:uuid:1;expires=9>\";expires=66\r\n\r\n",
+	 200, SIPDAM_METHOD_REGISTER, 66, ANSWER_UNSAID},
+	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: <sip:a\"@1>;expires=67, "
+	    "<sip:a@2;expires=9>;expires=68\r\n\r\n",
+	 200, SIPDAM_METHOD_REGISTER, 68, ANSWER_UNSAID},
 	{OK "CSeq: 2 REGISTER\r\nExpires: 120\r\nContact: \"a\r\nContact: <sip:a@1>;expires=69\r\n\r\n", 200,
 	 SIPDAM_METHOD_REGISTER, 69, ANSWER_UNSAID},
 	{OK "CSeq: 2 REGISTER\r\nContact: <sip:a@1>;expires=1\r\n\r\n", 200, SIPDAM_METHOD_REGISTER, 1,
@@ -115,6 +120,22 @@ static const struct row rows[] = {
 	{OK "CSeq: 1 SUBSCRIBE\r\n\r\n", 200, SIPDAM_METHOD_SUBSCRIBE, 0, ANSWER_UNSAID},
 	{OK "CSeq: 1 FOO\r\n\r\n", 200, SIPDAM_METHOD_OTHER, 0, ANSWER_UNSAID},
 	{OK "CSeq: 1 INVITES\r\n\r\n", 200, SIPDAM_METHOD_OTHER, 0, ANSWER_UNSAID},
+	/* what a Contact's end ends: the headers' end, and a line longer than a step goes */
+	{OK "CSeq: 2 REGISTER\r\nContact: <sip:a@1>;expires=60\r\n\r\n;expires=61", 200,
+	 SIPDAM_METHOD_REGISTER, 60, ANSWER_UNSAID},
+	{OK "CSeq: 2 REGISTER\r\nContact: <sip:a@1>;expires=60\r\nX: " LONG ";expires=61\r\n\r\n", 200,
+	 SIPDAM_METHOD_REGISTER, 60, ANSWER_UNSAID},
+	{OK "CSeq: 2 REGISTER\r\nX: " LONG "\r\nContact: <sip:a@1>;expires=61\r\n\r\n", 200,
+	 SIPDAM_METHOD_REGISTER, 61, ANSWER_UNSAID},
+	/* numbers of one word, and of more */
+	{OK "CSeq: 1234567 REGISTER\r\nContact: <sip:a@1>;expires=0003599\r\n\r\n", 200,
+	 SIPDAM_METHOD_REGISTER, 3599, ANSWER_UNSAID},
+	{OK "CSeq: 12345678 REGISTER\r\nContact: <sip:a@1>;expires=00003598\r\n\r\n", 200,
+	 SIPDAM_METHOD_REGISTER, 3598, ANSWER_UNSAID},
+	{OK "CSeq: 4294967295 REGISTER\r\nExpires: 0000003597\r\nContact: <sip:a@1>\r\n\r\n", 200,
+	 SIPDAM_METHOD_REGISTER, 3597, ANSWER_UNSAID},
+	{OK "CSeq: 4294967295 REGISTER\r\nContact: <sip:a@1>;expires=x\r\nContent-Length: 12345678\r\n\r\n",
+	 200, SIPDAM_METHOD_REGISTER, 3600, 12345678},
 	/* requests */
 	{"INVITE sip:b@192.0.2.7 SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n", 0, SIPDAM_METHOD_INVITE, 0,
 	 ANSWER_UNSAID},
@@ -127,7 +148,7 @@ static void test_rows(void **state)
 		struct answer answer;
 
 		print_message("%s", rows[i].message);
-		assert_int_equal(read_text(rows[i].message, strlen(rows[i].message), &answer), 1);
+		assert_int_equal(read_text(rows[i].message, strlen(rows[i].message), true, &answer), 1);
 		assert_int_equal(answer.status, rows[i].status);
 		assert_int_equal(answer.method, rows[i].method);
 		assert_int_equal(answer_lifetime(&answer, 3600), rows[i].lifetime);
@@ -149,7 +170,23 @@ static void test_what_is_no_message(void **state)
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		struct answer answer;
 
-		assert_int_equal(read_text(texts[i], strlen(texts[i]), &answer), 0);
+		assert_int_equal(read_text(texts[i], strlen(texts[i]), true, &answer), 0);
+	}
+}
+
+/* What is alone on its wire has no need of its length; all else of it is read the same. */
+static void test_length_is_not_asked_for(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct answer asked, alone;
+
+		read_text(rows[i].message, strlen(rows[i].message), true, &asked);
+		read_text(rows[i].message, strlen(rows[i].message), false, &alone);
+		assert_int_equal(alone.body, ANSWER_UNSAID);
+		assert_int_equal(alone.ended, 1);
+		assert_int_equal(alone.method, asked.method);
+		assert_int_equal(answer_lifetime(&alone, 3600), answer_lifetime(&asked, 3600));
 	}
 }
 
@@ -160,12 +197,12 @@ static void test_cut_at_every_byte(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct answer whole, cut;
 
-		read_text(rows[i].message, strlen(rows[i].message), &whole);
+		read_text(rows[i].message, strlen(rows[i].message), true, &whole);
 		for (size_t length = 0; length < strlen(rows[i].message); length++) {
-			if (!read_text(rows[i].message, length, &cut))
+			if (!read_text(rows[i].message, length, true, &cut))
 				continue;
 			assert_int_equal(cut.status, whole.status);
-			assert_true(cut.at <= length + 16);
+			assert_true(cut.at <= length + ANSWER_STRIDE);
 			assert_true(cut.contacts <= whole.contacts);
 		}
 	}
@@ -180,14 +217,14 @@ static void test_bounds(void **state)
 	(void)state;
 	memset(message, 'x', sizeof(message));
 	memcpy(message, OK, strlen(OK));
-	assert_int_equal(read_text(message, sizeof(message), &answer), 1);
+	assert_int_equal(read_text(message, sizeof(message), true, &answer), 1);
 	assert_true(answer.at >= sizeof(message));
 	memset(message, ';', sizeof(message));
 	memcpy(message, OK "m:", strlen(OK "m:"));
-	assert_int_equal(read_text(message, sizeof(message), &answer), 1);
+	assert_int_equal(read_text(message, sizeof(message), true, &answer), 1);
 	memset(message, '\n', sizeof(message));
 	memcpy(message, OK, strlen(OK));
-	assert_int_equal(read_text(message, sizeof(message), &answer), 1);
+	assert_int_equal(read_text(message, sizeof(message), true, &answer), 1);
 	assert_int_equal(answer.ended, 1);
 }
 
@@ -196,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_what_is_no_message),
+		cmocka_unit_test(test_length_is_not_asked_for),
 		cmocka_unit_test(test_cut_at_every_byte),
 		cmocka_unit_test(test_bounds),
 	};
