@@ -27,6 +27,10 @@
 #define COPY_T1         (500 * 1000000ULL)
 #define COPY_LIFE_UNITS ((__u32)(64 * COPY_T1 >> COPY_UNIT_SHIFT))
 
+/* What two requests must have in common for one to be a copy, as far as an Ethernet frame goes: what differs may be
+ * the response to a challenge, one guess after the other. */
+#define COPY_BYTES 1536
+
 /* What a copy's time may differ by: timers are late more often than early. */
 #define COPY_EARLY(nanoseconds) ((__u32)((nanoseconds)*4 / 5 >> COPY_UNIT_SHIFT))
 #define COPY_LATE(nanoseconds)  ((__u32)((nanoseconds)*13 / 10 >> COPY_UNIT_SHIFT))
@@ -132,9 +136,9 @@ static __always_inline bool copy_remember(struct sipdam_line *line, __u64 hash, 
 }
 
 /*
- * Looking costs a hundred nanoseconds, which a storm must not: of the sources that share one of a CPU's places, so
- * many packets are looked for in a unit of 8.4 ms (2^23 ns), which is less than half a hundredth of its time. A
- * place is unit:24 | looks:8.
+ * Looking costs a hundred nanoseconds, and up to five for a full frame, which a storm must not: of the sources that
+ * share one of a CPU's places, so many packets are looked for in a unit of 8.4 ms (2^23 ns), which is a fiftieth of
+ * its time at most. A place is unit:24 | looks:8.
  */
 #define LOOK_UNIT_SHIFT 23
 #define LOOK_BITS       8

@@ -686,6 +686,7 @@ __noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy,
 	struct run run = {.frame = frame, .policy = policy, .work = work};
 	const struct timetable invite = TIMETABLE_INVITE, other = TIMETABLE_REQUEST;
 	struct sipdam_line *line;
+	__u64 hash;
 	__u32 units;
 	int copy;
 
@@ -696,17 +697,18 @@ __noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy,
 	*look_place(work) = look_taken(*look_place(work), work->now);
 	if (!work->verifying.named)
 		verification_approach(frame, &work->packet, &work->verifying, &work->window);
-	line = copies_line(work->verifying.hash);
+	hash = copy_hash(frame, &work->packet, work->verifying.hash, &work->window);
+	line = copies_line(hash);
 	if (!line)
 		return source_pays_one(&run, true);
 	units = work->now >> COPY_UNIT_SHIFT;
-	copy = copy_look(line, work->verifying.hash, units,
+	copy = copy_look(line, hash, units,
 			 work->message.method == SIPDAM_METHOD_INVITE ? &invite : &other);
 	if (copy == COPY_FREE)
 		return 1;
 	if (!source_pays_one(&run, true))
 		return 0;
-	if (copy == COPY_UNKNOWN && copy_remember(line, work->verifying.hash, units))
+	if (copy == COPY_UNKNOWN && copy_remember(line, hash, units))
 		count_table_event(SIPDAM_TABLE_COPY_DISPLACED);
 	return 1;
 }

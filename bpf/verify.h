@@ -7,6 +7,7 @@
 #ifndef VERIFY_H
 #define VERIFY_H
 
+#include "copies.h"
 #include "maps.h"
 #include "packet.h"
 #include "sources.h"
@@ -68,22 +69,27 @@ static __always_inline void sum_window(__u64 sum[REQUEST_SUMS], const __u64 *wor
 		sum[i] ^= sum[i] >> 32;
 }
 
+/* The window `at` bytes into the payload. A function of its own so that the kernel verifies it once. */
+__noinline int request_window(frame_t *frame, const struct packet *packet, __u32 at, struct window *window)
+{
+	struct cursor cursor;
+
+	if (!packet || !window || at >= packet->payload_length)
+		return 0;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	cursor_window(&cursor, packet->payload_offset + at, packet->payload_length - at, window);
+	return 1;
+}
+
 /* The same of a payload that is short or not in one piece. A function of its own: it is rare. */
 __noinline int request_sum_long(frame_t *frame, const struct packet *packet, struct request *request,
 				struct window *window)
 {
-	struct cursor cursor;
-
 	if (!packet || !request || !window)
 		return 0;
-	cursor = cursor_open(frame, packet->present, packet->length);
 #pragma nounroll
-	for (__u32 at = 0; at < REQUEST_BYTES; at += WINDOW_BYTES) {
-		if (at >= packet->payload_length)
-			break;
-		cursor_window(&cursor, packet->payload_offset + at, packet->payload_length - at, window);
+	for (__u32 at = 0; at < REQUEST_BYTES && request_window(frame, packet, at, window); at += WINDOW_BYTES)
 		sum_window(request->sum, window->word);
-	}
 	return 1;
 }
 
@@ -126,6 +132,23 @@ static __always_inline void request_read(frame_t *frame, const struct packet *pa
 	if (!request_sum(&cursor, packet, request))
 		request_sum_long(frame, packet, request, window);
 	request->hash = keyed_hash(keyed_hash(sum[0] + sum[1], sum[2]) + sum[3], sum[1]);
+}
+
+/*
+ * What names a request that may be a copy: its hash, and what is behind the bytes that went into that. A function of
+ * its own: it is rare, and takes the longer the longer the request is.
+ */
+__noinline __u64 copy_hash(frame_t *frame, const struct packet *packet, __u64 hash, struct window *window)
+{
+	__u64 sum[REQUEST_SUMS] = {};
+
+	if (!packet || !window || packet->payload_length <= REQUEST_BYTES)
+		return hash;
+#pragma nounroll
+	for (__u32 at = REQUEST_BYTES; at < COPY_BYTES && request_window(frame, packet, at, window);
+	     at += WINDOW_BYTES)
+		sum_window(sum, window->word);
+	return keyed_hash(keyed_hash(sum[0] + sum[1], sum[2]) + sum[3], hash);
 }
 
 enum verification {

@@ -206,6 +206,9 @@ static void test_what_a_copy_has_in_common(void **state)
 		 true},
 		{"another byte 255", {.payload = INVITE_TEXT, .fill = 400, .change = PAYLOAD_BYTE(255, 'y')}, false},
 		{"another byte 60", {.payload = INVITE_TEXT, .fill = 400, .change = PAYLOAD_BYTE(60, 'y')}, false},
+		{"another byte 256", {.payload = INVITE_TEXT, .fill = 400, .change = PAYLOAD_BYTE(256, 'y')}, false},
+		{"another byte 300", {.payload = INVITE_TEXT, .fill = 400, .change = PAYLOAD_BYTE(300, 'y')}, false},
+		{"another last byte", {.payload = INVITE_TEXT, .fill = 400, .change = PAYLOAD_BYTE(399, 'y')}, false},
 		{"a byte more", {.payload = INVITE_TEXT, .fill = 401}, false},
 		{"another source port", {.payload = INVITE_TEXT, .fill = 400, .change = SOURCE_PORT(40001)}, false},
 		{"another port of ours", {.payload = INVITE_TEXT, .fill = 400, .port = 5062}, false},
@@ -219,6 +222,48 @@ static void test_what_a_copy_has_in_common(void **state)
 		use_up(lab, "ports: {udp: [5060, 5062]}\n" TWO, &original, passes);
 		lab->now += SECOND / 2;
 		lab_send(lab, rows[i].name, &rows[i].copy, rows[i].same ? passes : over_source);
+	}
+}
+
+/* Eleven times by the timetable, the first included: with one response to a challenge, or with another each time. */
+static void keep_guessing(struct lab *lab, bool guesses, int costs)
+{
+	const struct expect pass = OF_CLASS(PASSES, WITHIN_LIMITS, REGISTER, REGISTER);
+	struct recipe guess = {.payload = REGISTER_TEXT, .fill = 700};
+
+	begin(lab, "limits: {unknown: {register: " BUCKET("24") "}, " NO_OTHER "}");
+	for (int i = 0; i < 12; i++)
+		send_other(lab, "half of the bucket", &guess, pass);
+	for (size_t i = 0; i < 11; i++) {
+		lab->now += i ? (__u64)timers_of_others[i - 1] * MILLISECOND : 0;
+		if (guesses)
+			guess.change = (struct change)PAYLOAD_BYTE(300, 'a' + i);
+		lab_send(lab, guesses ? "a guess" : "a copy", &guess, pass);
+	}
+	for (int i = costs; i < 12; i++)
+		send_other(lab, "what is left", &guess, pass);
+	send_other(lab, "nothing is left", &guess, OF_CLASS(DROPS, SOURCE_RATE, REGISTER, REGISTER));
+}
+
+static void test_guesses_are_no_copies(void **state)
+{
+	keep_guessing(*state, true, 11);
+	keep_guessing(*state, false, 1);
+}
+
+/* Beyond an Ethernet frame nothing is read. */
+static void test_how_much_a_copy_has_in_common(void **state)
+{
+	static const struct recipe original = {.payload = INVITE_TEXT, .fill = 1700};
+	struct lab *lab = *state;
+
+	for (int byte = 1535; byte <= 1536; byte++) {
+		struct recipe copy = original;
+
+		copy.change = (struct change)PAYLOAD_BYTE(byte, 'y');
+		use_up(lab, TWO, &original, passes);
+		lab->now += SECOND / 2;
+		lab_send(lab, "another byte", &copy, byte == 1536 ? passes : over_source);
 	}
 }
 
@@ -494,6 +539,8 @@ int main(void)
 		lab_test(test_when_the_last_copy_is_free),
 		lab_test(test_a_wrong_time_ends_it),
 		lab_test(test_what_a_copy_has_in_common),
+		lab_test(test_guesses_are_no_copies),
+		lab_test(test_how_much_a_copy_has_in_common),
 		lab_test(test_what_has_no_copies),
 		lab_test(test_fragments),
 		lab_test(test_a_refused_request_has_no_copies),

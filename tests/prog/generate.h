@@ -23,6 +23,7 @@
 #define TRACE_POLICY  16384
 #define TRACE_FRAME   3400 /* most bytes of a frame */
 #define TRACE_TEXT    3300 /* most bytes of a payload */
+#define TRACE_LONG    400  /* bytes of a frame of which the end is behind what names a request */
 
 struct generated {
 	__u64 now; /* nanoseconds */
@@ -1043,6 +1044,8 @@ static inline __u64 generate_copy(struct dice *dice, struct trace *trace, int nu
 	*copy = *first;
 	copy->data = malloc(copy->length);
 	memcpy(copy->data, first->data, copy->length);
+	if (copy->length > TRACE_LONG && chance(dice, 15)) /* and then it is none */
+		copy->data[copy->length - 1 - below(dice, 20)] ^= 1;
 	if (chance(dice, 70) && due > now && due - now < 1000000000ULL * (chance(dice, 90) ? 2 : 40))
 		now = due + (__u64)below(dice, 3) - 1;
 	copy->now = now;

@@ -56,8 +56,9 @@
  * A request that a source has paid for may come again by the timers of RFC 3261 at no cost to the source. Left open:
  * once half of the bucket is used; from a fifth early to three tenths late, in whole units of 2^20 ns; the first
  * copy after half, one or two seconds, since the first ones may have come before the bucket was half used; and
- * after 32 s of silence a request is a new one.
+ * after 32 s of silence a request is a new one. A copy is the same as far as an Ethernet frame goes.
  */
+#define MODEL_COPY        1536
 #define MODEL_COPY_UNIT   20
 #define MODEL_COPY_T1     (MODEL_SECOND / 2)
 #define MODEL_COPY_STARTS 3
@@ -154,6 +155,7 @@ struct model_memory {
 /* A request that was paid for, and its last copy. */
 struct model_copy {
 	struct model_request request;
+	__u8 rest[MODEL_COPY - MODEL_REQUEST]; /* of the payload, zeros behind its end */
 	__u64 unit;
 	int copies; /* how many have come; -1: one at the wrong time */
 };
@@ -998,18 +1000,32 @@ static inline bool model_retransmits(const struct model_packet *packet, const st
 	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
 }
 
-static inline struct model_copy *model_copy(struct model *model, const struct model_request *request)
+/* What tells a request from all that are no copies of it; its time is left open. */
+static inline struct model_copy model_copy_of(const struct model_packet *packet)
+{
+	struct model_copy copy = {.request = model_known_as(packet)};
+	size_t held = packet->payload.held < MODEL_COPY ? packet->payload.held : MODEL_COPY;
+
+	if (held > MODEL_REQUEST)
+		memcpy(copy.rest, packet->payload.data + MODEL_REQUEST, held - MODEL_REQUEST);
+	return copy;
+}
+
+static inline struct model_copy *model_copy(struct model *model, const struct model_copy *wanted)
 {
 	for (size_t i = 0; i < model->copies; i++) {
-		if (!memcmp(&model->copy[i].request, request, sizeof(*request)))
-			return &model->copy[i];
+		struct model_copy *copy = &model->copy[i];
+
+		if (!memcmp(&copy->request, &wanted->request, sizeof(copy->request)) &&
+		    !memcmp(copy->rest, wanted->rest, sizeof(copy->rest)))
+			return copy;
 	}
 	return NULL;
 }
 
-static inline void model_remember_copy(struct model *model, const struct model_request *request)
+static inline void model_remember_copy(struct model *model, const struct model_copy *paid)
 {
-	struct model_copy *copy = model_copy(model, request);
+	struct model_copy *copy = model_copy(model, paid);
 
 	if (!copy) {
 		if (model->copies == model->copy_room) {
@@ -1018,7 +1034,8 @@ static inline void model_remember_copy(struct model *model, const struct model_r
 		}
 		copy = &model->copy[model->copies++];
 	}
-	*copy = (struct model_copy){.request = *request, .unit = model->now >> MODEL_COPY_UNIT};
+	*copy = *paid;
+	copy->unit = model->now >> MODEL_COPY_UNIT;
 }
 
 /* Is this the copy of that number, so many units behind the one before? An INVITE's timer has no upper bound. */
@@ -1224,13 +1241,12 @@ static inline bool model_is_crowded(struct model *model, const struct model_pack
 static inline bool model_source_admits(struct model *model, const struct model_packet *packet, int tier,
 				       __u32 devices, const struct message *message, const struct bill *bill)
 {
-	struct model_request request;
-	struct model_copy *copy;
+	struct model_copy request, *copy;
 
 	if (tier == SIPDAM_TIER_ALLOWED || !model_retransmits(packet, message) ||
 	    !model_is_crowded(model, packet, tier, devices, message->class))
 		return model_charge_source(model, packet, tier, devices, bill);
-	request = model_known_as(packet);
+	request = model_copy_of(packet);
 	copy = model_copy(model, &request);
 	if (copy && (model->now >> MODEL_COPY_UNIT) - copy->unit <= MODEL_COPY_LIFE)
 		return model_goes_on(model, copy, message->method == SIPDAM_METHOD_INVITE) ||
