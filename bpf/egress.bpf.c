@@ -311,10 +311,15 @@ static __always_inline bool is_said_before(const struct work *work)
 	return copy == COPY_FREE;
 }
 
+/*
+ * One refusal more of a stranger. Whose address was registered within the last day is not banned for what may be
+ * sent in its name: while its registration lasts, who has an account can guess as he likes anyway.
+ */
 static __always_inline void strike(struct work *work, const struct sipdam_policy *policy)
 {
 	if (work->tier != SIPDAM_TIER_UNKNOWN || !policy->ban_enabled || !policy->ban_failures ||
-	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures))
+	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures) ||
+	    registration_of(&work->grant.source, &work->slot))
 		return;
 	work->grant.source.lasting = policy->ban_for;
 	work->grant.source.most = policy->ban_max;
@@ -330,7 +335,7 @@ static __always_inline void registered(struct work *work, const struct sipdam_po
 	if (work->tier != SIPDAM_TIER_TRUSTED) {
 		failure_forgive(work->hash);
 		if (!challenge_holds(work->hash, work->now) &&
-		    !registration_lasts(&work->grant.source, &work->slot))
+		    registration_of(&work->grant.source, &work->slot) != REGISTRATION_LASTS)
 			return;
 	}
 	if (lifetime)

@@ -171,23 +171,28 @@ static __always_inline __u16 registered_until(__u64 now, __u64 lasting)
 	return units ? units : 0xffff;
 }
 
-/*
- * Does a registration of the source last still, though trust.ttl has ended what it was granted for it? Its
- * renewal needs no challenge. Nothing is known of one whose place another source has taken since.
- */
-__noinline int registration_lasts(const struct ban_request *source, struct known_slot *slot)
+enum registration {
+	REGISTRATION_NONE = 0,
+	REGISTRATION_LASTS = 1, /* though trust.ttl has ended what was granted for it: its renewal needs no challenge */
+	REGISTRATION_ENDED = 2, /* within the last day */
+};
+
+/* What is known of a source's registration. Nothing is of one whose place another source has taken since. */
+__noinline int registration_of(const struct ban_request *source, struct known_slot *slot)
 {
 	const __u16 most = SIPDAM_REGISTERED_MOST >> SIPDAM_REGISTERED_UNIT_SHIFT;
 	const struct sipdam_known *record;
 	__u16 left;
 
 	if (!source || !slot || !known_find_slot(source, slot) || !slot->own)
-		return 0;
+		return REGISTRATION_NONE;
 	record = known_record(source->hash, slot->way);
 	if (!record || !record->registered)
-		return 0;
+		return REGISTRATION_NONE;
 	left = record->registered - (__u16)(source->now >> SIPDAM_REGISTERED_UNIT_SHIFT);
-	return left && left <= most;
+	if (left && left <= most)
+		return REGISTRATION_LASTS;
+	return (__u16)-left <= most ? REGISTRATION_ENDED : REGISTRATION_NONE;
 }
 
 /*

@@ -746,6 +746,39 @@ static void test_success_clears(void **state)
 	}
 }
 
+/* Requests can be sent in a customer's name: whoever was registered within the last day is not banned for them. */
+static void test_once_registered(void **state)
+{
+	static const struct {
+		const char *name;
+		int after; /* seconds since a registration of ten minutes */
+		enum { ITSELF, ANOTHER_SOURCE, TAKEN } who;
+		bool banned;
+	} rows[] = {
+		{"registered", 0, ITSELF, false},
+		{"it has ended", 610, ITSELF, false},
+		{"nearly a day ago", 600 + 86000, ITSELF, false},
+		{"more than a day ago", 600 + 86600, ITSELF, true},
+		{"somebody else", 0, ANOTHER_SOURCE, true},
+		{"taken from it by hand", 0, TAKEN, true},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *victim = rows[i].who == ANOTHER_SOURCE ? "192.0.2.2" : PHONE;
+		struct sipdam_prefix source = lab_source(lab, PHONE);
+
+		way_forget();
+		registers(PHONE);
+		if (rows[i].who == TAKEN)
+			known_remove(&lab->known, &source, lab->now);
+		lab->now += (__u64)rows[i].after * SECOND;
+		refuse(victim, CHALLENGE, 25, SECOND);
+		if (is_banned(victim) != rows[i].banned)
+			fail_msg("%s: %d", rows[i].name, is_banned(victim));
+	}
+}
+
 /* Fifty phones behind one address, after an outage: each is challenged before one is registered. */
 static void test_office(void **state)
 {
@@ -856,6 +889,21 @@ static void test_ban_of_failures(void **state)
 		lab->now += 300 * SECOND + UNIT;
 		assert_int_equal(is_banned(PHONE), turn);
 	}
+}
+
+/* What a forger can do to a customer who was never registered: he is let in when the ban ends, and is safe then. */
+static void test_who_was_forged_upon(void **state)
+{
+	struct recipe invite = {.payload = INVITE_TEXT};
+	struct lab *lab = *state;
+
+	refuse(PHONE, CHALLENGE, 20, SECOND);
+	lab_send(lab, "banned", &invite, (struct expect)DROPS(BANNED, INVITE, INVITE));
+	lab->now += 300 * SECOND + UNIT;
+	lab_send(lab, "let in", &invite, (struct expect)PASSES(WITHIN_LIMITS, INVITE, INVITE));
+	registers(PHONE);
+	refuse(PHONE, CHALLENGE, 100, SECOND);
+	assert_false(is_banned(PHONE));
 }
 
 /* ---- packets ---- */
@@ -1477,10 +1525,12 @@ int main(void)
 		way_test(test_guesser),
 		way_test(test_what_is_refused),
 		way_test(test_success_clears),
+		way_test(test_once_registered),
 		way_test(test_office),
 		way_test(test_a_refusal_that_is_sent_again),
 		way_test(test_another_refusal),
 		way_test(test_ban_of_failures),
+		way_test(test_who_was_forged_upon),
 		way_test(test_headers),
 		way_test(test_what_is_not_ours),
 		way_test(test_modes),
