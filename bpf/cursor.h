@@ -31,10 +31,12 @@
 typedef struct __sk_buff frame_t;
 #define frame_load_bytes    bpf_skb_load_bytes
 #define frame_bytes(frame)  ((frame)->len)
+#define frame_store_bytes(frame, offset, from, size) bpf_skb_store_bytes(frame, offset, from, size, 0)
 #elif defined(__bpf__)
 typedef struct xdp_md frame_t;
 #define frame_load_bytes    bpf_xdp_load_bytes
 #define frame_bytes(frame)  bpf_xdp_get_buff_len(frame)
+#define frame_store_bytes   bpf_xdp_store_bytes
 #else
 typedef struct {
 	const __u8 *data;
@@ -124,12 +126,11 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 	return cursor_missing(cursor, offset, size);
 }
 
-#ifndef FRAME_LEAVES
-/* Writes size bytes at offset, over all buffers. Returns an enum cursor_error; on failure nothing is changed. */
+/* Writes size bytes at offset, over all buffers, and mends no checksum. Returns an enum cursor_error; on failure nothing is changed. */
 static __always_inline int cursor_store(const struct cursor *cursor, __u32 offset, void *from, const __u32 size)
 {
 #ifdef __bpf__
-	return bpf_xdp_store_bytes(cursor->frame, offset, from, size) ? CURSOR_BEYOND : CURSOR_DONE;
+	return frame_store_bytes(cursor->frame, offset, from, size) ? CURSOR_BEYOND : CURSOR_DONE;
 #else
 	if (offset + size > cursor->present)
 		return CURSOR_BEYOND;
@@ -137,7 +138,6 @@ static __always_inline int cursor_store(const struct cursor *cursor, __u32 offse
 	return CURSOR_DONE;
 #endif
 }
-#endif
 
 /* The first two words at offset, where they lie in the first buffer; else zeros. Costs no copy. */
 static __always_inline void cursor_glance(const struct cursor *cursor, __u32 offset, __u64 words[2])

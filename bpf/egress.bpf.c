@@ -8,10 +8,10 @@
  *   peer      who is sent a request, and who calls and is answered
  *   strikes   refusals of REGISTER and INVITE without a success in between
  *
- * On ports of TLS it reads which version the server chooses, for a meter.
+ * On ports of TLS it reads which version the server chooses, for a meter and the gate of tls.min_version.
  *
- * All other packets leave after a glance. It drops answers to strangers over the reflection limit, and has no
- * say in what else becomes of a packet (TC_ACT_UNSPEC).
+ * All other packets leave after a glance. It drops answers to strangers over the reflection limit, makes
+ * useless what the gate refuses, and has no say in what else becomes of a packet (TC_ACT_UNSPEC).
  */
 #define FRAME_LEAVES
 
@@ -24,6 +24,7 @@
 #include "connections.h"
 #include "copies.h"
 #include "failures.h"
+#include "gate.h"
 #include "learn.h"
 #include "lists.h"
 #include "packet.h"
@@ -191,33 +192,18 @@ static __always_inline bool is_tls(const struct packet *packet)
 	return packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS;
 }
 
-/* A function of its own so that it is verified apart. */
-__noinline int count_chosen(frame_t *frame, struct work *work)
-{
-	struct sipdam_tls_meter *meter;
-	__u32 zero = 0;
-	int version;
-
-	if (!work)
-		return 0;
-	version = tls_chosen(frame, &work->packet, &work->hello);
-	meter = bpf_map_lookup_elem(&tls_meter, &zero);
-	if (meter && version != TLS_ASKS_AGAIN)
-		meter->chosen[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
-	return 0;
-}
-
-/* Most segments are no ServerHello: their first bytes tell. */
-static __always_inline void read_tls(frame_t *frame, struct work *work)
+/* The gate's reason for a ServerHello. Most segments are none: their first bytes tell. */
+static __always_inline int judge_tls(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	const struct packet *packet = &work->packet;
 	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
 	__u8 begin[TLS_BEGIN_BYTES];
 
-	if (packet->payload_length >= sizeof(begin) &&
-	    !cursor_load(&cursor, packet->payload_offset, begin, sizeof(begin)) &&
-	    tls_begins(begin) == TLS_BEGINS_SERVER)
-		count_chosen(frame, work);
+	if (packet->payload_length < sizeof(begin) ||
+	    cursor_load(&cursor, packet->payload_offset, begin, sizeof(begin)) ||
+	    tls_begins(begin) != TLS_BEGINS_SERVER)
+		return SIPDAM_REASON_NONE;
+	return gate_judge(frame, policy, &work->packet, &work->hello, work->now);
 }
 
 /* ---- who is sent to ---- */
@@ -701,6 +687,16 @@ static __always_inline void count_sent(__u32 ifindex, const struct work *work, i
 			  work->packet.length);
 }
 
+/*
+ * Is it a ServerHello that the gate refuses, and that goes out so that its client refuses it? Silence would
+ * cost both ends a minute. A trial alters nothing.
+ */
+static __always_inline bool goes_out_useless(frame_t *frame, const struct work *work, int reason)
+{
+	return reason == SIPDAM_REASON_TLS_VERSION && !is_trial &&
+	       tls_make_useless(frame, &work->packet, &work->hello);
+}
+
 /* For trials: does a glance say anything of the packet that its headers do not? */
 __noinline int glance_errs(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
@@ -725,7 +721,7 @@ int sipdam_egress(struct __sk_buff *frame)
 {
 	const struct sipdam_policy *policy = policy_in_force();
 	struct sipdam_trial *report = trial_record();
-	int reason = SIPDAM_REASON_EGRESS, verdict = SIPDAM_VERDICT_PASS;
+	int reason = SIPDAM_REASON_EGRESS, verdict = SIPDAM_VERDICT_PASS, gate = SIPDAM_REASON_NONE;
 	__u32 zero = 0;
 	struct work *work;
 	bool other;
@@ -758,7 +754,7 @@ int sipdam_egress(struct __sk_buff *frame)
 	if (other)
 		work->message.method = SIPDAM_METHOD_NONE;
 	if (!other && is_tls(&work->packet))
-		read_tls(frame, work);
+		gate = judge_tls(frame, policy, work);
 	else if (!other && !work->message.method)
 		classify(frame, work);
 	if (report) /* while the packet's source is the sender */
@@ -766,6 +762,8 @@ int sipdam_egress(struct __sk_buff *frame)
 	if (other)
 		return TC_ACT_UNSPEC;
 	reason = judge(frame, policy, work);
+	if (gate)
+		reason = gate;
 	if (is_drop(reason))
 		verdict = spares_all(policy, work->now) ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
 	count_sent(frame->ifindex, work, reason, verdict);
@@ -773,5 +771,7 @@ int sipdam_egress(struct __sk_buff *frame)
 		report->reason = reason;
 		report->dropped = verdict == SIPDAM_VERDICT_DROP;
 	}
-	return verdict == SIPDAM_VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	if (verdict != SIPDAM_VERDICT_DROP || goes_out_useless(frame, work, reason))
+		return TC_ACT_UNSPEC;
+	return TC_ACT_SHOT;
 }

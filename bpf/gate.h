@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The gate of tls.min_version: the meter of what clients offer, whom the gate refuses, and what becomes of
- * such a packet. It comes last, behind all limits, and is for everybody, allowed and trusted sources too.
- * Where the version is not in sight it lets pass, and the meter counts that.
+ * The gate of tls.min_version: the meters of what clients offer and the server chooses, whom the gate
+ * refuses, and what becomes of such a packet. It comes last, behind all limits, and is for everybody, allowed
+ * and trusted sources too. Where a client's versions are not in sight it lets pass, and the meter counts
+ * that: what the server chose is seen on the way out, and refused there.
  */
 #ifndef GATE_H
 #define GATE_H
@@ -11,6 +12,46 @@
 #include "packet.h"
 #include "sockets.h"
 #include "tls.h"
+#include "verdict.h"
+
+/* Does the capture lack bytes of the payload? */
+static __always_inline bool is_short(const struct packet *packet)
+{
+	return packet->payload_length && packet->payload_offset + packet->payload_length > packet->present;
+}
+
+#ifdef FRAME_LEAVES
+/* ---- what the server chooses ---- */
+
+/*
+ * The reason for which a ServerHello is not to go out, or NONE. hello: where it lies. A version that is none
+ * of those known is not below any. now: nanoseconds. A function of its own so that it is verified apart.
+ */
+__noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, const struct packet *packet,
+			  struct tls_hello *hello, __u64 now)
+{
+	struct sipdam_tls_meter *meter;
+	__u32 zero = 0;
+	bool refused;
+	int version;
+
+	if (!policy || !packet || !hello)
+		return SIPDAM_REASON_NONE;
+	version = tls_chosen(frame, packet, hello);
+	if (version == TLS_ASKS_AGAIN)
+		return SIPDAM_REASON_NONE;
+	refused = version > 0 && (__u32)version < policy->tls_min_version;
+	meter = bpf_map_lookup_elem(&tls_meter, &zero);
+	if (meter && (!refused || spares_all(policy, now)))
+		meter->chosen[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
+	if (refused)
+		return SIPDAM_REASON_TLS_VERSION;
+	return version == TLS_UNSEEN && policy->tls_min_version && is_short(packet) ? SIPDAM_REASON_TRUNCATED
+										    : SIPDAM_REASON_NONE;
+}
+
+#else
+/* ---- what clients offer ---- */
 
 static __always_inline void gate_count(int version)
 {
@@ -19,12 +60,6 @@ static __always_inline void gate_count(int version)
 
 	if (meter)
 		meter->offered[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
-}
-
-/* Does the capture lack bytes of the payload? */
-static __always_inline bool is_short(const struct packet *packet)
-{
-	return packet->payload_length && packet->payload_offset + packet->payload_length > packet->present;
 }
 
 /*
@@ -71,5 +106,6 @@ __noinline int gate_turn_away(frame_t *frame, const struct packet *packet, const
 		done = tls_make_refused(frame, packet, hello);
 	return done ? XDP_PASS : XDP_DROP;
 }
+#endif
 
 #endif

@@ -275,15 +275,7 @@ static __always_inline __u32 tls_row(int version)
 	return version ? SIPDAM_TLS_SSL3 + version - TLS_SSL3 : SIPDAM_TLS_UNKNOWN;
 }
 
-#ifndef FRAME_LEAVES
 /* ---- altering a packet whose hello is not wanted: no length changes, and no sum ---- */
-
-#define TCP_FLAGS_AT  12 /* the word with the header's length and the flags */
-#define TCP_URGENT_AT 18
-#define TCP_FIN       0x01
-#define TCP_RST       0x04
-#define TCP_PSH       0x08
-#define TCP_URG       0x20
 
 /*
  * A field of 16 bits that makes up for another that goes from `before` to `after`: the ones' complement sum
@@ -297,6 +289,41 @@ static __always_inline __u16 tls_makes_up(__u16 field, __u16 before, __u16 after
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (sum & 0xffff) + (sum >> 16);
 }
+
+#define TLS_RANDOM_FIELDS 16 /* of 16 bits */
+
+/*
+ * Makes a ServerHello that no client can use of one that tls_chosen() has read: it chooses SSL 3.0, which a
+ * client refuses with an alert that the server hears, and of its random, without which nobody can go on,
+ * nothing is left but what makes up for the rest in its last field. 1: done.
+ */
+__noinline int tls_make_useless(frame_t *frame, const struct packet *packet, const struct tls_hello *hello)
+{
+	__u16 field[1 + TLS_RANDOM_FIELDS]; /* the version, the random */
+	struct cursor cursor;
+	__u16 last = 0;
+
+	if (!packet || !hello || !hello->start)
+		return 0;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (cursor_load(&cursor, hello->start + TLS_LEGACY_AT, field, sizeof(field)))
+		return 0;
+	for (int i = 1; i <= TLS_RANDOM_FIELDS; i++) {
+		last = tls_makes_up(last, field[i], 0);
+		field[i] = 0;
+	}
+	field[TLS_RANDOM_FIELDS] = tls_makes_up(last, field[0], __builtin_bswap16(TLS_SSL3));
+	field[0] = __builtin_bswap16(TLS_SSL3);
+	return cursor_store(&cursor, hello->start + TLS_LEGACY_AT, field, sizeof(field)) == CURSOR_DONE;
+}
+
+#ifndef FRAME_LEAVES
+#define TCP_FLAGS_AT  12 /* the word with the header's length and the flags */
+#define TCP_URGENT_AT 18
+#define TCP_FIN       0x01
+#define TCP_RST       0x04
+#define TCP_PSH       0x08
+#define TCP_URG       0x20
 
 /* Sets a field, and makes up for it in another. False where they cannot be written: nothing is changed. */
 static __always_inline bool tls_exchange(frame_t *frame, const struct packet *packet, __u32 at, __u16 value,

@@ -62,6 +62,41 @@ fails_at_once() {
 	grep -q "$1" client.err
 }
 
+# A client whose hello the gate does not see: what is left of it after so many bytes comes in another segment.
+# Prints the version that was agreed on, or what its TLS says: in_pieces ADDRESS MOST BYTES
+in_pieces() {
+	in_world timeout 10 python3 - "$@" <<-'EOF'
+		import socket, ssl, sys
+		address, most, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
+		context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+		context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+		context.maximum_version = getattr(ssl.TLSVersion, "TLSv1_" + most)
+		wire = socket.create_connection((address, 5061))
+		wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+		arrived, leaves = ssl.MemoryBIO(), ssl.MemoryBIO()
+		client = context.wrap_bio(arrived, leaves)
+		done = False
+		while not done:
+		    try:
+		        client.do_handshake()
+		        done = True
+		    except ssl.SSLWantReadError:
+		        pass
+		    except ssl.SSLError as error:
+		        wire.sendall(leaves.read())
+		        wire.shutdown(socket.SHUT_WR)
+		        while wire.recv(4096):
+		            pass
+		        sys.exit(str(error.reason))
+		    flight = leaves.read()
+		    wire.sendall(flight[:first])
+		    wire.sendall(flight[first:])
+		    if not done:
+		        arrived.write(wire.recv(65536))
+		print(client.version())
+	EOF
+}
+
 # Versions of a meter that are not 0: meter offered|chosen
 meter() { sipdam status --json | jq -c ".tls.$1 | with_entries(select(.value > 0))"; }
 
@@ -103,4 +138,42 @@ meter() { sipdam status --json | jq -c ".tls.$1 | with_entries(select(.value > 0
 	talks "$BEHIND" -tls1_3
 	[ "$(stat 0 .reasons.tls_version)" = 1 ]
 	grep -i 'unsupported protocol\|version too low' server.out
+}
+
+# Its server takes TLS 1.2: check_pieces ADDRESS, at a gate of 1.3
+check_pieces() {
+	local begin refused
+	refused=$(stat 0 .reasons.tls_version)
+	[ "$(in_pieces "$1" 3 3)" = TLSv1.3 ]
+	begin=$(date +%s%N)
+	! in_pieces "$1" 2 3 2>client.err
+	(($(date +%s%N) - begin < 1000000000))
+	cat client.err
+	grep -q 'UNSUPPORTED_PROTOCOL\|WRONG_VERSION' client.err
+	[ "$(stat 0 .reasons.tls_version)" = $((refused + 1)) ]
+	until grep -q 'alert protocol version' server.out; do
+		sleep 0.02
+	done
+}
+
+@test "tls: a hello in pieces: the server's answer is what is refused, and both ends know at once" {
+	make_addresses
+	make_host_behind
+	serve inside
+	sipdam attach e0 --mode native
+	[ "$(in_pieces "$SERVER" 2 3)" = TLSv1.2 ]
+	sipdam set tls.min_version=1.3
+	check_pieces "$SERVER"
+	[ "$(meter chosen)" = '{"1.2":1,"1.3":1}' ]
+	sipdam set tls.min_version=1.2
+	[ "$(in_pieces "$SERVER" 2 3)" = TLSv1.2 ]
+	sipdam set tls.min_version=1.3 mode=monitor
+	[ "$(in_pieces "$SERVER" 2 3)" = TLSv1.2 ]
+	[ "$(meter chosen)" = '{"1.2":3,"1.3":1}' ]
+	[ "$(sipdam stats --json | jq '.interfaces[0].packets.would_drop')" = 1 ]
+	# A server behind this host, whose segments are finished when they come by.
+	sipdam set mode=enforce
+	: >server.out
+	serve in_behind
+	check_pieces "$BEHIND"
 }

@@ -552,14 +552,36 @@ static void test_live_lists_and_fragments(void **state)
 
 static struct egress *egress;
 
-/* A segment from one of the server's ports; row: of the meter, which counts it, or -1. */
-static void leaves(struct lab *lab, const char *name, const struct recipe *recipe, int from, int row)
+/* A frame through the program of the way out: what it returns. The frame becomes what it made of it. */
+static int goes_out(struct egress *program, struct frame *frame)
 {
+	static __u8 made[FRAME_BYTES_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->data, .data_size_in = frame->length,
+		    .data_out = made, .data_size_out = sizeof(made), .repeat = 1);
+
+	assert_int_equal(bpf_prog_test_run_opts(egress_program(program), &opts), 0);
+	assert_int_equal(opts.data_size_out, frame->length);
+	memcpy(frame->data, made, frame->length);
+	return (int)opts.retval;
+}
+
+/* A segment from one of the server's ports; row: of the meter, which counts it, or -1. verdict: on it. */
+static void leaves_so(struct lab *lab, const char *name, const struct recipe *recipe, int from, int row,
+		      int verdict, int reason)
+{
+	static struct frame before;
+
 	frame_build(&lab->frame, recipe);
 	put16(lab->frame.data + lab->frame.at[LAYER_TRANSPORT], from);
+	before = lab->frame;
 	*lab->trial = (struct sipdam_trial){.now = lab->now};
-	assert_int_equal(egress_trial_run(egress, lab->frame.data, lab->frame.length), 0);
-	count_up(&lab->expected.slot[0].reason[0][SIPDAM_REASON_EGRESS], (__u32)lab->frame.length);
+	assert_int_equal(goes_out(egress, &lab->frame),
+			 verdict == SIPDAM_VERDICT_DROP ? 2 /* TC_ACT_SHOT */ : -1 /* TC_ACT_UNSPEC */);
+	assert_int_equal(lab->trial->reason, reason);
+	assert_int_equal(lab->trial->dropped, verdict == SIPDAM_VERDICT_DROP);
+	assert_memory_equal(lab->frame.data, before.data, before.length); /* a trial alters nothing */
+	count_up(&lab->expected.slot[0].reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason],
+		 (__u32)lab->frame.length);
 	if (row >= 0)
 		lab->expected.hellos.chosen[row]++;
 	lab_compare(lab, name);
@@ -567,17 +589,28 @@ static void leaves(struct lab *lab, const char *name, const struct recipe *recip
 		fail_msg("%s", name);
 }
 
+static void leaves(struct lab *lab, const char *name, const struct recipe *recipe, int from, int row)
+{
+	leaves_so(lab, name, recipe, from, row, SIPDAM_VERDICT_PASS, SIPDAM_REASON_EGRESS);
+}
+
+static void open_egress(struct lab *lab)
+{
+	struct problem problem = {""};
+
+	if (egress_open_private(&egress, lab->filter, false, &problem))
+		fail_msg("%s", problem.text);
+}
+
 static void test_what_the_server_chooses(void **state)
 {
 	static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
 	struct lab *lab = *state;
-	struct problem problem = {""};
 	struct hello answer, again;
 	struct recipe recipe;
 
 	lab_policy(lab, PORTS);
-	if (egress_open_private(&egress, lab->filter, false, &problem))
-		fail_msg("%s", problem.text);
+	open_egress(lab);
 	for (int i = 0; i < VERSIONS; i++) {
 		answer = hello_answer(&hellos[V13], TLS1_VERSION, versions[i], NULL);
 		recipe = segment(40000, answer.data, answer.bytes < 1400 ? answer.bytes : 1400);
@@ -601,6 +634,89 @@ static void test_what_the_server_chooses(void **state)
 	recipe = segment(40000, again.data, again.bytes);
 	leaves(lab, "asks for another key", &recipe, TLS_PORT, -1);
 	egress_free(egress);
+}
+
+/* Every version that a server may choose, at every gate: whoever the client is, and however he asked. */
+static void test_what_the_server_may_choose(void **state)
+{
+	static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+	static const struct {
+		const char *policy;
+		int least;
+	} gates[] = {{"tls: {min_version: none}", V10}, {GATE_12, V12}, {GATE_13, V13}, {GATE_13 ALLOW, V13}};
+	struct lab *lab = *state;
+	struct recipe recipe;
+	struct hello answer, again = hello_answer(&hellos[V13], TLS1_3_VERSION, TLS1_3_VERSION, "P-384");
+
+	open_egress(lab);
+	for (int i = 0; i < VERSIONS; i++) {
+		answer = hello_answer(&hellos[V13], TLS1_VERSION, versions[i], NULL);
+		recipe = segment(40000, answer.data, answer.bytes);
+		recipe.destination = SOURCE;
+		for (size_t gate = 0; gate < COUNT(gates); gate++) {
+			lab_policy(lab, gates[gate].policy);
+			if (i >= gates[gate].least)
+				leaves(lab, "at the gate", &recipe, TLS_PORT, rows_of[i]);
+			else
+				leaves_so(lab, "below the gate", &recipe, TLS_PORT, -1, SIPDAM_VERDICT_DROP,
+					  SIPDAM_REASON_TLS_VERSION);
+		}
+		lab_policy(lab, GATE_13 "mode: monitor");
+		if (i < V13)
+			leaves_so(lab, "monitor", &recipe, TLS_PORT, rows_of[i], SIPDAM_VERDICT_WOULD_DROP,
+				  SIPDAM_REASON_TLS_VERSION);
+		lab_policy(lab, GATE_13);
+		leaves(lab, "from another port", &recipe, SIP_PORT, -1);
+	}
+	recipe = segment(40000, again.data, again.bytes);
+	leaves(lab, "asks for another key", &recipe, TLS_PORT, -1);
+	recipe = segment(40000, answer.data, 60);
+	leaves(lab, "cut", &recipe, TLS_PORT, SIPDAM_TLS_UNSEEN);
+	hello_put(answer.data + 43 + 1 + answer.data[43] + 3 + 2 + 4, 0x0305);
+	recipe = segment(40000, answer.data, answer.bytes);
+	leaves(lab, "a version to come", &recipe, TLS_PORT, SIPDAM_TLS_UNKNOWN);
+	egress_free(egress);
+}
+
+/* What goes out of a filter that lives: a ServerHello of which nobody can make anything, or what came. */
+static void test_live_on_the_way_out(void **state)
+{
+	static struct frame before, frame;
+	struct hello answer = hello_answer(&hellos[V13], TLS1_VERSION, TLS1_2_VERSION, NULL);
+	struct recipe recipe = segment(40000, answer.data, answer.bytes);
+	struct filter *gated = open_live(TLS_PORT, true), *open = open_live(TLS_PORT, false);
+	struct egress *from_gated, *from_open;
+	struct problem problem = {""};
+	size_t tcp, payload;
+
+	(void)state;
+	assert_int_equal(egress_open_private(&from_gated, gated, true, &problem), 0);
+	assert_int_equal(egress_open_private(&from_open, open, true, &problem), 0);
+	frame_build(&before, &recipe);
+	tcp = before.at[LAYER_TRANSPORT];
+	payload = before.at[LAYER_PAYLOAD];
+	put16(before.data + tcp, TLS_PORT);
+	frame = before;
+	assert_int_equal(goes_out(from_open, &frame), -1);
+	assert_memory_equal(frame.data, before.data, frame.length);
+	assert_int_equal(goes_out(from_gated, &frame), -1);
+	assert_int_equal(sum_of(frame.data + tcp, frame.length - tcp),
+			 sum_of(before.data + tcp, before.length - tcp));
+	assert_memory_equal(frame.data, before.data, payload + 9);
+	assert_int_equal(hello_number(frame.data + payload + 9), 0x0300);
+	assert_int_equal(hello_number(frame.data + payload + 11), 0);
+	assert_memory_equal(frame.data + payload + 43, before.data + payload + 43, frame.length - payload - 43);
+	answer = hello_answer(&hellos[V13], TLS1_VERSION, TLS1_3_VERSION, NULL);
+	recipe = segment(40000, answer.data, answer.bytes);
+	frame_build(&before, &recipe);
+	put16(before.data + tcp, TLS_PORT);
+	frame = before;
+	assert_int_equal(goes_out(from_gated, &frame), -1);
+	assert_memory_equal(frame.data, before.data, frame.length);
+	egress_free(from_gated);
+	egress_free(from_open);
+	filter_free(gated);
+	filter_free(open);
 }
 
 /* Last. */
@@ -629,6 +745,8 @@ int main(void)
 		lab_test(test_live),
 		lab_test(test_live_lists_and_fragments),
 		lab_test(test_what_the_server_chooses),
+		lab_test(test_what_the_server_may_choose),
+		lab_test(test_live_on_the_way_out),
 		lab_test(test_every_class_and_reason_had_a_row),
 	};
 

@@ -603,6 +603,73 @@ static void test_a_hello_to_be_refused(void **state)
 	}
 }
 
+/* A client of OpenSSL that has said its hello and hears this answer: what it says then. */
+static struct hello heard(SSL *client, const struct hello *answer)
+{
+	struct hello says = {0};
+	int bytes;
+
+	assert_int_equal(BIO_write(SSL_get_rbio(client), answer->data, (int)answer->bytes), answer->bytes);
+	assert_true(SSL_do_handshake(client) < 1);
+	bytes = BIO_read(SSL_get_wbio(client), says.data, sizeof(says.data));
+	says.bytes = bytes > 0 ? (size_t)bytes : 0;
+	ERR_clear_error();
+	return says;
+}
+
+/* The ServerHello of a flight, made useless; at an odd or even place of what is summed. */
+static struct hello made_useless(const struct hello *answer, __u8 options)
+{
+	__u8 *copy = malloc(options + answer->bytes);
+	frame_t frame = {.data = copy};
+	struct packet packet = {.present = (__u32)(options + answer->bytes),
+				.length = (__u32)(options + answer->bytes),
+				.payload_offset = options,
+				.payload_length = (__u32)answer->bytes};
+	struct hello altered = *answer;
+	struct tls_hello where;
+	unsigned int sum;
+
+	memset(copy, 1, options);
+	memcpy(copy + options, answer->data, answer->bytes);
+	sum = sum_of(copy, options + answer->bytes);
+	assert_true(tls_chosen(&frame, &packet, &where) != TLS_UNSEEN);
+	assert_int_equal(tls_make_useless(&frame, &packet, &where), 1);
+	assert_int_equal(sum_of(copy, options + answer->bytes), sum);
+	memcpy(altered.data, copy + options, answer->bytes);
+	free(copy);
+	return altered;
+}
+
+/* Its client ends with the alert "protocol version", and nothing of the random is left. */
+static void test_an_answer_made_useless(void **state)
+{
+	static const __u8 alert[] = {21, 3, 0, 0, 2, 2, 70}, nothing[30];
+
+	(void)state;
+	for (int i = 0; i < 60; i++) { /* randoms of all kinds */
+		int version = versions[i % 3].openssl;
+		SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+		SSL *client = hello_client(context, TLS1_VERSION, TLS1_3_VERSION, HELLO_NAME);
+		struct hello hello, answer, altered, says;
+
+		SSL_do_handshake(client);
+		hello = hello_written(client);
+		answer = hello_answer(&hello, TLS1_VERSION, version, NULL);
+		altered = made_useless(&answer, 20 + i % 2);
+		assert_int_equal(chosen(altered.data, altered.bytes), TLS_SSL3);
+		assert_memory_equal(altered.data, answer.data, 9);
+		assert_memory_equal(altered.data + 11, nothing, sizeof(nothing));
+		assert_memory_equal(altered.data + 43, answer.data + 43, answer.bytes - 43);
+		says = heard(client, &altered);
+		assert_int_equal(says.bytes, sizeof(alert));
+		assert_int_equal(says.data[0], alert[0]);
+		assert_memory_equal(says.data + 3, alert + 3, 4);
+		SSL_free(client);
+		SSL_CTX_free(context);
+	}
+}
+
 /* Sums that end at nothing, or are all ones: fields of every kind of value. */
 static void test_what_makes_up(void **state)
 {
@@ -631,8 +698,10 @@ static void test_not_beyond_the_packet(void **state)
 	tls_offered(&frame, &packet, &where);
 	where.start = packet.present - 10;
 	assert_int_equal(tls_make_refused(&frame, &packet, &where), 0);
+	assert_int_equal(tls_make_useless(&frame, &packet, &where), 0);
 	where.start = 0; /* nothing was read */
 	assert_int_equal(tls_make_refused(&frame, &packet, &where), 0);
+	assert_int_equal(tls_make_useless(&frame, &packet, &where), 0);
 	packet.transport_offset = packet.present - 19;
 	assert_int_equal(tls_make_reset(&frame, &packet), 0);
 	assert_memory_equal(frame.data + FRONT, hello.data, hello.bytes);
@@ -693,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_server_without_extensions),
 		cmocka_unit_test(test_rows_of_the_meter),
 		cmocka_unit_test(test_a_hello_to_be_refused),
+		cmocka_unit_test(test_an_answer_made_useless),
 		cmocka_unit_test(test_what_makes_up),
 		cmocka_unit_test(test_not_beyond_the_packet),
 		cmocka_unit_test(test_a_reset),
