@@ -24,7 +24,7 @@ static __always_inline bool is_short(const struct packet *packet)
 /* ---- what the server chooses ---- */
 
 /*
- * The reason for which a ServerHello is not to go out, or NONE. hello: where it lies. A version that is none
+ * The reason of a segment that has a ServerHello, or may have. hello: where it lies. A version that is none
  * of those known is not below any. now: nanoseconds. A function of its own so that it is verified apart.
  */
 __noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, const struct packet *packet,
@@ -36,18 +36,19 @@ __noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, co
 	int version;
 
 	if (!policy || !packet || !hello)
-		return SIPDAM_REASON_NONE;
+		return SIPDAM_REASON_EGRESS;
 	version = tls_chosen(frame, packet, hello);
 	if (version == TLS_ASKS_AGAIN)
-		return SIPDAM_REASON_NONE;
+		return SIPDAM_REASON_EGRESS;
 	refused = version > 0 && (__u32)version < policy->tls_min_version;
 	meter = bpf_map_lookup_elem(&tls_meter, &zero);
 	if (meter && (!refused || spares_all(policy, now)))
 		meter->chosen[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
 	if (refused)
 		return SIPDAM_REASON_TLS_VERSION;
-	return version == TLS_UNSEEN && policy->tls_min_version && is_short(packet) ? SIPDAM_REASON_TRUNCATED
-										    : SIPDAM_REASON_NONE;
+	if (version == TLS_UNSEEN && policy->tls_min_version && is_short(packet))
+		return SIPDAM_REASON_TRUNCATED;
+	return SIPDAM_REASON_EGRESS;
 }
 
 #else
@@ -62,18 +63,31 @@ static __always_inline void gate_count(int version)
 		meter->offered[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
 }
 
+/* What the hello at the beginning of a segment offers; of one that does not show what it is nothing. */
+static __always_inline int gate_offered(frame_t *frame, const struct packet *packet, struct tls_hello *hello,
+					enum tls_begins begins)
+{
+	if (begins == TLS_BEGINS_OLD)
+		return tls_offered_old(frame, packet, hello);
+	return begins == TLS_BEGINS_CLIENT ? tls_offered(frame, packet, hello) : TLS_UNSEEN;
+}
+
 /*
- * The reason of a packet that has a ClientHello and would pass for `reason`. hello: where it lies. A function
- * of its own so that it is verified apart, and costs others nothing.
+ * The reason of a packet that may have a ClientHello and would pass for `reason`. hello: where it lies. A
+ * function of its own so that it is verified apart, and costs others nothing.
  */
 __noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, const struct packet *packet,
 			  struct tls_hello *hello, int reason)
 {
+	enum tls_begins begins;
 	int version;
 
 	if (!policy || !packet || !hello)
 		return reason;
-	version = tls_offered(frame, packet, hello);
+	begins = tls_look(frame, packet);
+	if (!tls_asks(begins))
+		return reason;
+	version = gate_offered(frame, packet, hello, begins);
 	gate_count(version);
 	if (version == TLS_UNSEEN)
 		return policy->tls_min_version && is_short(packet) ? SIPDAM_REASON_TRUNCATED : reason;

@@ -384,15 +384,11 @@ static __always_inline __u32 payload_message(const struct run *run)
 /* The class of a segment on a port of TLS by its first bytes; NONE where a capture hides them. */
 static __always_inline __u32 tls_class(const struct run *run)
 {
-	const struct packet *packet = &run->work->packet;
-	struct cursor cursor = cursor_open(run->frame, packet->present, packet->length);
-	__u8 begin[TLS_BEGIN_BYTES];
+	enum tls_begins begins = tls_look(run->frame, &run->work->packet);
 
-	if (packet->payload_length < sizeof(begin))
-		return SIPDAM_CLASS_TCP_DATA;
-	if (cursor_load(&cursor, packet->payload_offset, begin, sizeof(begin)))
+	if (begins == TLS_BEGINS_HIDDEN)
 		return SIPDAM_CLASS_NONE;
-	return tls_begins(begin) == TLS_BEGINS_CLIENT ? SIPDAM_CLASS_TLS_HELLO : SIPDAM_CLASS_TCP_DATA;
+	return tls_asks(begins) ? SIPDAM_CLASS_TLS_HELLO : SIPDAM_CLASS_TCP_DATA;
 }
 
 /* The request that opens a WebSocket begins so (RFC 6455 4.1), or behind CRs and LFs (RFC 9112 2.2). */
@@ -1159,6 +1155,16 @@ static __always_inline void learn_connection(const struct run *run)
 		connection_acknowledged(&work->segment, run->policy);
 }
 
+/* May a packet have a ClientHello? A SYN may, of a client that has been here before (RFC 7413). */
+static __always_inline bool may_have_hello(const struct work *work)
+{
+	const struct packet *packet = &work->packet;
+
+	return work->message.class == SIPDAM_CLASS_TLS_HELLO ||
+	       (work->message.class == SIPDAM_CLASS_TCP_SYN && work->message.data_tokens &&
+		(packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS));
+}
+
 /* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
 static __always_inline int judge_any(const struct run *run)
 {
@@ -1168,7 +1174,7 @@ static __always_inline int judge_any(const struct run *run)
 
 	begin_work(run->frame, work);
 	reason = judge(run);
-	if (work->message.class == SIPDAM_CLASS_TLS_HELLO && reason && !is_drop(reason))
+	if (may_have_hello(work) && reason && !is_drop(reason))
 		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
 	    (!is_drop(reason) || spares_all(run->policy, work->now)))

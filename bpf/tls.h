@@ -20,6 +20,17 @@
 #define TLS_CLIENT_HELLO    1
 #define TLS_SERVER_HELLO    2
 
+/*
+ * A ClientHello as SSL 2.0 had it (RFC 5246 appendix E.2), which servers of OpenSSL 3 and GnuTLS still take:
+ * a length with the highest bit set, the message's type, the version, and three lengths.
+ */
+#define TLS_OLD_BYTES      11
+#define TLS_OLD_LENGTH     0x80
+#define TLS_OLD_TYPE_AT    2
+#define TLS_OLD_VERSION_AT 3
+#define TLS_OLD_SUITES_AT  5
+#define TLS_OLD_CHALLENGE  16 /* at least; at most as long as a random */
+
 /* From the record's header on: legacy_version, the random of 32 bytes, and the session's number. */
 #define TLS_LEGACY_AT     (TLS_RECORD_BYTES + TLS_HANDSHAKE_BYTES)
 #define TLS_RANDOM_AT     (TLS_LEGACY_AT + 2)
@@ -50,6 +61,9 @@ enum tls_begins {
 	TLS_BEGINS_OTHER = 0,
 	TLS_BEGINS_CLIENT = 1, /* a ClientHello */
 	TLS_BEGINS_SERVER = 2, /* a ServerHello */
+	TLS_BEGINS_OLD = 3,    /* a ClientHello as SSL 2.0 had it */
+	TLS_BEGINS_CUT = 4,    /* a handshake that does not show what it begins with, as no real one does */
+	TLS_BEGINS_HIDDEN = 5, /* a capture lacks the bytes */
 };
 
 /* Where a hello lies in the frame. */
@@ -58,7 +72,9 @@ struct tls_hello {
 	__u32 sight;     /* where the record ends, or before it the segment */
 	__u32 end;       /* where the hello itself says that it ends */
 	__u32 supported; /* where supported_versions is; 0: it was not seen */
-	__u16 bytes;     /* of what that holds */
+	__u32 version;   /* where legacy_version is */
+	__u32 spare;     /* bytes of the client's random, at a place as odd or even as that */
+	__u16 bytes;     /* of what supported_versions holds */
 	__u16 legacy;    /* legacy_version */
 };
 
@@ -67,19 +83,88 @@ static __always_inline __u32 tls_number(const __u8 *byte)
 	return byte[0] << 8 | byte[1];
 }
 
-/*
- * What the first bytes of a segment are the beginning of. Hellos as SSL 2.0 had them are none: two bytes tell
- * them, which a segment in mid-message has too often.
- */
+/* Two bytes that tell an old hello are few: a segment in mid-message begins so once in 65,536 times. */
+static __always_inline bool tls_may_be_old(const __u8 byte[TLS_BEGIN_BYTES])
+{
+	return byte[0] & TLS_OLD_LENGTH && byte[TLS_OLD_TYPE_AT] == TLS_CLIENT_HELLO &&
+	       byte[TLS_OLD_VERSION_AT] == 3;
+}
+
+/* What the first bytes of a segment are the beginning of; of OLD it may be. */
 static __always_inline enum tls_begins tls_begins(const __u8 byte[TLS_BEGIN_BYTES])
 {
 	__u32 length = tls_number(byte + 3);
 
-	if (byte[0] != TLS_HANDSHAKE || byte[1] != 3 || !length || length > TLS_RECORD_MAX)
+	if (byte[0] != TLS_HANDSHAKE)
+		return tls_may_be_old(byte) ? TLS_BEGINS_OLD : TLS_BEGINS_OTHER;
+	if (byte[1] != 3 || length > TLS_RECORD_MAX)
 		return TLS_BEGINS_OTHER;
+	if (!length)
+		return TLS_BEGINS_CUT; /* OpenSSL goes on to the next record, where the hello is */
 	if (byte[5] == TLS_CLIENT_HELLO)
 		return TLS_BEGINS_CLIENT;
 	return byte[5] == TLS_SERVER_HELLO ? TLS_BEGINS_SERVER : TLS_BEGINS_OTHER;
+}
+
+/* Do the lengths of what may be an old hello agree? */
+static __always_inline bool tls_old_agrees(const __u8 byte[TLS_OLD_BYTES])
+{
+	__u32 suites = tls_number(byte + TLS_OLD_SUITES_AT), session = tls_number(byte + TLS_OLD_SUITES_AT + 2);
+	__u32 challenge = tls_number(byte + TLS_OLD_SUITES_AT + 4);
+
+	return suites && suites % 3 == 0 && session <= TLS_SESSION_BYTES && challenge >= TLS_OLD_CHALLENGE &&
+	       challenge <= 32 &&
+	       (tls_number(byte) & 0x7fff) + 2 == TLS_OLD_BYTES + suites + session + challenge;
+}
+
+/* A segment of fewer bytes than would tell, or whose first ones may be an old hello's. A rare one, and so a
+ * function of its own. */
+__noinline int tls_look_closer(frame_t *frame, const struct packet *packet)
+{
+	__u8 byte[TLS_OLD_BYTES] = {TLS_HANDSHAKE, 3};
+	struct cursor cursor;
+	int error;
+
+	if (!packet || !packet->payload_length)
+		return TLS_BEGINS_OTHER;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	if (packet->payload_length >= sizeof(byte)) {
+		if (cursor_load(&cursor, packet->payload_offset, byte, sizeof(byte)))
+			return TLS_BEGINS_HIDDEN;
+		return tls_old_agrees(byte) ? TLS_BEGINS_OLD : TLS_BEGINS_OTHER;
+	}
+	if (packet->payload_length >= TLS_BEGIN_BYTES)
+		return TLS_BEGINS_CUT;
+	error = packet->payload_length == 1 ? cursor_load(&cursor, packet->payload_offset, byte, 1)
+					    : cursor_load(&cursor, packet->payload_offset, byte, 2);
+	if (error)
+		return TLS_BEGINS_HIDDEN;
+	return byte[0] == TLS_HANDSHAKE && byte[1] == 3 ? TLS_BEGINS_CUT : TLS_BEGINS_OTHER;
+}
+
+/* What a segment begins with. */
+static __always_inline enum tls_begins tls_look(frame_t *frame, const struct packet *packet)
+{
+	struct cursor cursor = cursor_open(frame, packet->present, packet->length);
+	__u8 byte[TLS_BEGIN_BYTES];
+	enum tls_begins begins;
+
+	if (!packet->payload_length)
+		return TLS_BEGINS_OTHER;
+	if (packet->payload_length < sizeof(byte))
+		return tls_look_closer(frame, packet);
+	if (cursor_load(&cursor, packet->payload_offset, byte, sizeof(byte)))
+		return TLS_BEGINS_HIDDEN;
+	begins = tls_begins(byte);
+	if (begins == TLS_BEGINS_OLD)
+		return tls_look_closer(frame, packet);
+	return begins;
+}
+
+/* Is it what a client asks for a handshake with? */
+static __always_inline bool tls_asks(enum tls_begins begins)
+{
+	return begins == TLS_BEGINS_CLIENT || begins == TLS_BEGINS_OLD || begins == TLS_BEGINS_CUT;
 }
 
 /* Bytes of a hello that are in sight. */
@@ -108,7 +193,10 @@ static __always_inline bool tls_open(const struct cursor *cursor, const struct p
 	__u8 head[TLS_RANDOM_AT];
 	__u32 segment = packet->payload_offset + packet->payload_length;
 
-	*hello = (struct tls_hello){.start = packet->payload_offset, .sight = segment};
+	*hello = (struct tls_hello){.start = packet->payload_offset,
+				    .sight = segment,
+				    .version = packet->payload_offset + TLS_LEGACY_AT,
+				    .spare = packet->payload_offset + TLS_RANDOM_AT};
 	if (!tls_load(cursor, hello, hello->start, head, sizeof(head)))
 		return false;
 	hello->sight = hello->start + TLS_RECORD_BYTES + tls_number(head + 3);
@@ -205,6 +293,27 @@ static __always_inline int tls_highest(const struct cursor *cursor, const struct
 			highest = tls_number(field);
 	}
 	return highest;
+}
+
+/* The same of an old hello, which tls_look() has found: it has no extensions. */
+__noinline int tls_offered_old(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
+{
+	struct cursor cursor;
+	__u8 head[TLS_OLD_SUITES_AT];
+
+	if (!packet || !hello)
+		return TLS_UNSEEN;
+	cursor = cursor_open(frame, packet->present, packet->length);
+	*hello = (struct tls_hello){.start = packet->payload_offset,
+				    .sight = packet->payload_offset + packet->payload_length,
+				    .version = packet->payload_offset + TLS_OLD_VERSION_AT};
+	if (!tls_load(&cursor, hello, hello->start, head, sizeof(head)))
+		return TLS_UNSEEN;
+	/* The challenge comes last, and a server makes its random of it. */
+	hello->end = hello->start + 2 + (tls_number(head) & 0x7fff);
+	hello->spare = hello->end - 2 - ((hello->end ^ hello->version) & 1);
+	hello->legacy = tls_number(head + TLS_OLD_VERSION_AT);
+	return tls_legacy_version(hello->legacy);
 }
 
 /*
@@ -306,7 +415,7 @@ __noinline int tls_make_useless(frame_t *frame, const struct packet *packet, con
 	if (!packet || !hello || !hello->start)
 		return 0;
 	cursor = cursor_open(frame, packet->present, packet->length);
-	if (cursor_load(&cursor, hello->start + TLS_LEGACY_AT, field, sizeof(field)))
+	if (cursor_load(&cursor, hello->version, field, sizeof(field)))
 		return 0;
 	for (int i = 1; i <= TLS_RANDOM_FIELDS; i++) {
 		last = tls_makes_up(last, field[i], 0);
@@ -314,7 +423,7 @@ __noinline int tls_make_useless(frame_t *frame, const struct packet *packet, con
 	}
 	field[TLS_RANDOM_FIELDS] = tls_makes_up(last, field[0], __builtin_bswap16(TLS_SSL3));
 	field[0] = __builtin_bswap16(TLS_SSL3);
-	return cursor_store(&cursor, hello->start + TLS_LEGACY_AT, field, sizeof(field)) == CURSOR_DONE;
+	return cursor_store(&cursor, hello->version, field, sizeof(field)) == CURSOR_DONE;
 }
 
 #ifndef FRAME_LEAVES
@@ -373,8 +482,8 @@ __noinline int tls_make_refused(frame_t *frame, const struct packet *packet, con
 
 	if (!packet || !hello || !hello->start)
 		return 0;
-	spare = hello->start + TLS_RANDOM_AT;
-	if (!tls_exchange(frame, packet, hello->start + TLS_LEGACY_AT, oldest, spare))
+	spare = hello->spare;
+	if (!tls_exchange(frame, packet, hello->version, oldest, spare))
 		return 0;
 	if (!hello->supported)
 		return 1;

@@ -607,6 +607,41 @@ static inline void add_client_hello(struct text *text, struct dice *dice)
 		text->bytes = (size_t)below(dice, (int)text->bytes);
 }
 
+/* As SSL 2.0 had it. */
+static inline void add_old_hello(struct text *text, struct dice *dice)
+{
+	static const int versions[] = {0x0303, 0x0301, 0x0300, 0x0302, 0x0304, 0x0002};
+	int suites = chance(dice, 95) ? 3 * (1 + below(dice, 10)) : below(dice, 30);
+	int session = chance(dice, 90) ? 0 : below(dice, 40), challenge = chance(dice, 90) ? 16 : below(dice, 40);
+
+	add_number(text, (chance(dice, 98) ? 0x8000 : 0) +
+				 (9 + suites + session + challenge + (chance(dice, 95) ? 0 : below(dice, 5))));
+	add_bytes(text, chance(dice, 98) ? "\1" : "\4", 1);
+	add_number(text, ONE_OF(dice, versions));
+	add_number(text, suites);
+	add_number(text, session);
+	add_number(text, challenge);
+	add_random(text, dice, suites + session + challenge);
+	if (chance(dice, 15))
+		text->bytes = (size_t)below(dice, (int)text->bytes);
+}
+
+/* Handshakes as no real client begins them. */
+static inline void add_odd_hello(struct text *text, struct dice *dice)
+{
+	int kind = below(dice, 3);
+
+	if (kind == 0) {
+		add_old_hello(text, dice);
+		return;
+	}
+	if (kind == 1)
+		add_bytes(text, "\x16\3\1\0\0", 5);
+	add_client_hello(text, dice);
+	if (kind == 2 && text->bytes > 7)
+		text->bytes = (size_t)below(dice, 8);
+}
+
 static inline void add_upgrade(struct text *text, struct dice *dice)
 {
 	static const char *const requests[] = {"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
@@ -670,7 +705,7 @@ static inline void add_segment(struct text *text, struct dice *dice, int port)
 	int kind = below(dice, 100);
 
 	if (is_of(port, SIPDAM_PORTS_TLS) && chance(dice, 60))
-		add_client_hello(text, dice);
+		chance(dice, 80) ? add_client_hello(text, dice) : add_odd_hello(text, dice);
 	else if (is_of(port, SIPDAM_PORTS_WS) && chance(dice, 50))
 		add_upgrade(text, dice);
 	else if (kind < 65)

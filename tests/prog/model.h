@@ -807,27 +807,58 @@ static inline __u64 model_pieces_of(size_t bytes)
 
 /* ---- TLS and WebSocket ---- */
 
+/* A ClientHello as SSL 2.0 had it, by its lengths; where they are not in the segment it may be one. */
+static inline bool model_is_old_hello(struct span text, struct message *message)
+{
+	size_t suites, session, challenge;
+
+	if (text.bytes < 11)
+		return true;
+	message->missing = text.held < 11;
+	if (message->missing)
+		return false;
+	suites = model_number(text, 5, 2);
+	session = model_number(text, 7, 2);
+	challenge = model_number(text, 9, 2);
+	return suites > 0 && suites % 3 == 0 && session <= 32 && challenge >= 16 && challenge <= 32 &&
+	       model_number(text, 0, 2) - 0x8000 == 9 + suites + session + challenge;
+}
+
+/*
+ * Does a client ask for a handshake of TLS? By a handshake record of SSL 3 or TLS, of a size that a record may
+ * have, and a ClientHello in it, or nothing; as far as the segment goes.
+ */
+static inline bool model_is_hello(struct span text, struct message *message)
+{
+	size_t needed = text.bytes >= 6 ? 6 : text.bytes >= 2 ? 2 : text.bytes, length;
+
+	message->missing = text.held < needed;
+	if (message->missing || !needed)
+		return false;
+	if (needed == 6 && text.data[0] >= 0x80 && text.data[2] == 1 && text.data[3] == 3)
+		return model_is_old_hello(text, message);
+	if (text.data[0] != 22 || (needed > 1 && text.data[1] != 3))
+		return false;
+	length = needed == 6 ? model_number(text, 3, 2) : 0;
+	return !length || (length <= 16384 && text.data[5] == 1);
+}
+
 /* What opens a connection, on ports whose messages are not seen. */
 static inline bool model_opens(const struct model_packet *packet, struct message *message)
 {
 	struct span payload = packet->payload, text;
 	bool web = packet->port_kind == SIPDAM_PORTS_WS;
 	size_t skipped = web && payload.bytes >= 4 && payload.held >= 4 ? model_line_ends(payload) : 0;
-	size_t needed = web ? 4 : 6;
 
 	text = model_from(payload, skipped);
-	if (text.bytes < needed)
-		return false;
-	message->missing = text.held < needed;
-	if (message->missing)
-		return false;
 	if (web) {
+		message->missing = text.bytes >= 4 && text.held < 4;
+		if (text.bytes < 4 || message->missing)
+			return false;
 		message->class = model_begins(text, "GET ") ? SIPDAM_CLASS_WS_UPGRADE : SIPDAM_CLASS_NONE;
 		return message->class;
 	}
-	/* A handshake record of SSL 3 or TLS, of a size that a record may have, and a ClientHello in it. */
-	if (text.data[0] != 22 || text.data[1] != 3 || !model_number(text, 3, 2) ||
-	    model_number(text, 3, 2) > 16384 || text.data[5] != 1)
+	if (!model_is_hello(text, message))
 		return false;
 	message->class = SIPDAM_CLASS_TLS_HELLO;
 	message->hello = text;
@@ -893,9 +924,16 @@ static inline int model_extensions(struct span all, size_t left)
 static inline int model_offered(struct span segment)
 {
 	size_t length = 0, at = 34;
-	struct span body = model_hello_body(segment, &length);
+	struct span body;
 	int legacy, listed;
 
+	if (segment.bytes >= 11 && segment.data[0] >= 0x80) {
+		legacy = (int)model_number(segment, 3, 2);
+		return legacy > 0x0303 ? 0x0303 : legacy;
+	}
+	if (segment.bytes < 6)
+		return -1;
+	body = model_hello_body(segment, &length);
 	if (body.held <= at || body.data[at] > 32)
 		return -1;
 	legacy = (int)model_number(body, 0, 2);
@@ -925,6 +963,7 @@ static inline void model_classify_segment(const struct model_packet *packet, str
 	__u64 pieces = model_pieces_of(payload.bytes);
 	bool clear = packet->port_kind == SIPDAM_PORTS_TCP, syn = (packet->flags & 0x12) == 0x02;
 	bool begins = clear && !syn && model_start_line(text, true, message);
+	struct message of_syn = {0};
 
 	if (!clear && !syn && model_opens(packet, message)) {
 		bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces - 1;
@@ -944,6 +983,9 @@ static inline void model_classify_segment(const struct model_packet *packet, str
 		return;
 	}
 	message->class = syn ? SIPDAM_CLASS_TCP_SYN : SIPDAM_CLASS_TCP_DATA;
+	if (syn && (packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS) &&
+	    model_is_hello(payload, &of_syn))
+		message->hello = payload;
 	bill->tokens[SIPDAM_CLASS_TCP_DATA] = pieces || syn ? pieces : 1;
 	bill->tokens[SIPDAM_CLASS_TCP_SYN] = syn;
 }
@@ -1892,7 +1934,7 @@ static inline int model_gate(const struct model *model, const struct message *me
 	__u32 least = model->settings->policy.tls_min_version;
 	int version;
 
-	if (!least || message->class != SIPDAM_CLASS_TLS_HELLO || model_is_drop(reason))
+	if (!least || !message->hello.bytes || model_is_drop(reason))
 		return reason;
 	version = model_offered(message->hello);
 	if (version < 0)

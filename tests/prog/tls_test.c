@@ -26,6 +26,11 @@
 
 #define HELLO_IS(verdict, reason) ((struct expect)EXPECT(verdict, reason, TLS_HELLO, NONE))
 
+/* Three suites, no session, a challenge of 16 bytes; and one byte of a length changed. */
+#define OLD_HELLO   "\x80\x22\1\3\3\0\x9\0\0\0\x10\0\0\x2f\0\0\x9c\0\0\xff" "challenge of 16.", 36
+#define OTHER_BYTES "\x80\x23\1\3\3\0\x9\0\0\0\x10\0\0\x2f\0\0\x9c\0\0\xff" "challenge of 16.", 36
+#define EMPTY_RECORD "\x16\3\1\0\0"
+
 static const struct expect data = PASSES(WITHIN_LIMITS, TCP_DATA, NONE);
 static const struct expect opened = PASSES(WITHIN_LIMITS, WS_UPGRADE, NONE);
 
@@ -92,7 +97,7 @@ static void test_what_a_hello_is(void **state)
 	struct hello hello = hellos[V13];
 	struct recipe recipe = segment(TLS_PORT, hello.data, hello.bytes);
 
-	lab_policy(lab, PORTS);
+	lab_policy(lab, PORTS "limits: {unknown: {tls_hello: unlimited}}");
 	sends(lab, "TLS", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_3);
 	recipe.port = WSS_PORT;
 	sends(lab, "secure WebSocket", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_3);
@@ -106,13 +111,37 @@ static void test_what_a_hello_is(void **state)
 	sends(lab, "clear SIP", &recipe, data, -1);
 	recipe = segment(TLS_PORT, hello.data, 6);
 	sends(lab, "its type and no more", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
-	recipe = segment(TLS_PORT, hello.data, 5);
-	sends(lab, "without its type", &recipe, data, -1);
+	for (size_t bytes = 1; bytes < 6; bytes++) {
+		recipe = segment(TLS_PORT, hello.data, bytes);
+		sends(lab, "without its type", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
+	}
+	recipe = segment(TLS_PORT, "\x16\2", 2);
+	sends(lab, "a beginning of something else", &recipe, data, -1);
+	recipe = segment(TLS_PORT, "\x17", 1);
+	sends(lab, "a byte of data", &recipe, data, -1);
+	recipe = segment(TLS_PORT, OLD_HELLO);
+	sends(lab, "as SSL 2.0 had it", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_2);
+	recipe.port = SIP_PORT;
+	sends(lab, "the same in clear", &recipe, data, -1);
+	recipe = segment(TLS_PORT, OLD_HELLO);
+	recipe.payload_bytes = 10;
+	sends(lab, "cut", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
+	recipe = segment(TLS_PORT, OTHER_BYTES);
+	sends(lab, "whose lengths do not agree", &recipe, data, -1);
+	recipe = segment(TLS_PORT, EMPTY_RECORD "\x16\3\1\2\0\1", 11);
+	sends(lab, "behind an empty record", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
+	recipe = segment(TLS_PORT, "\x16\3\1\0\1\1\x16\3\1\0\1\0", 12);
+	sends(lab, "in records of a byte", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
 	recipe = segment(TLS_PORT, hello.data + 1, hello.bytes - 1);
 	sends(lab, "not at the beginning", &recipe, data, -1);
 	recipe = segment(TLS_PORT, hello.data, hello.bytes);
 	recipe.flags = FLAG_SYN;
-	sends(lab, "with a SYN", &recipe, (struct expect)PASSES(WITHIN_LIMITS, TCP_SYN, NONE), -1);
+	sends(lab, "with a SYN", &recipe, (struct expect)PASSES(WITHIN_LIMITS, TCP_SYN, NONE), SIPDAM_TLS_1_3);
+	recipe.port = SIP_PORT;
+	sends(lab, "with a SYN, in clear", &recipe, (struct expect)PASSES(WITHIN_LIMITS, TCP_SYN, NONE), -1);
+	recipe = segment(TLS_PORT, "\x17\3\3\0\1\1", 6);
+	recipe.flags = FLAG_SYN;
+	sends(lab, "data with a SYN", &recipe, (struct expect)PASSES(WITHIN_LIMITS, TCP_SYN, NONE), -1);
 	hello.data[5] = 2;
 	sends_hello(lab, "a ServerHello", &hello, data, -1);
 	hello.data[5] = 1;
@@ -303,6 +332,28 @@ static void test_everybody_at_the_gate(void **state)
 	lab_policy(lab, GATE_13 "mode: monitor");
 	sends_hello(lab, "monitor", old, HELLO_IS(WOULD_DROP, TLS_VERSION), SIPDAM_TLS_1_2);
 	sends_hello(lab, "monitor, TLS 1.3", new, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_3);
+}
+
+/* What servers take though few clients say it so. */
+static void test_odd_hellos_at_the_gate(void **state)
+{
+	struct lab *lab = *state;
+	struct recipe recipe = segment(TLS_PORT, hellos[V12].data, hellos[V12].bytes);
+	struct expect refused = DROPS(TLS_VERSION, TCP_SYN, NONE);
+
+	lab_policy(lab, GATE_13 ALLOW);
+	recipe.flags = FLAG_SYN;
+	sends(lab, "with a SYN", &recipe, refused, SIPDAM_TLS_1_2);
+	recipe.source = "10.0.0.1";
+	sends(lab, "with a stranger's SYN", &recipe, refused, SIPDAM_TLS_1_2);
+	recipe = segment(TLS_PORT, hellos[V13].data, hellos[V13].bytes);
+	recipe.flags = FLAG_SYN;
+	sends(lab, "TLS 1.3 with a SYN", &recipe, (struct expect)PASSES(ALLOWED, TCP_SYN, NONE),
+	      SIPDAM_TLS_1_3);
+	recipe = segment(TLS_PORT, OLD_HELLO);
+	sends(lab, "as SSL 2.0 had it", &recipe, HELLO_IS(DROP, TLS_VERSION), SIPDAM_TLS_1_2);
+	lab_policy(lab, GATE_12 ALLOW);
+	sends(lab, "as SSL 2.0 had it, of TLS 1.2", &recipe, HELLO_IS(PASS, ALLOWED), SIPDAM_TLS_1_2);
 }
 
 /* Who is refused by the gate has paid as others do. */
@@ -541,6 +592,11 @@ static void test_live_lists_and_fragments(void **state)
 	build_hello(&frame, &connection, AF_INET, hello, connection.from ^ 1);
 	assert_int_equal(lives(filter, &frame), 2);
 	assert_int_equal(hello_number(frame.data + frame.at[LAYER_PAYLOAD] + list), 0xff2b);
+	build_hello(&frame, &connection, AF_INET, &hellos[V12], connection.from ^ 1);
+	frame.data[frame.at[LAYER_TRANSPORT] + 13] = FLAG_SYN;
+	assert_int_equal(lives(filter, &frame), 2);
+	assert_int_equal(frame.data[frame.at[LAYER_TRANSPORT] + 13], FLAG_SYN);
+	assert_int_equal(hello_number(frame.data + frame.at[LAYER_PAYLOAD] + 9), 0x0300);
 	build_hello(&frame, &connection, AF_INET, hello, connection.from ^ 1);
 	put16(frame.data + frame.at[LAYER_IP] + 6, 0x2000);
 	assert_int_equal(lives(filter, &frame), 1 /* XDP_DROP */);
@@ -625,7 +681,9 @@ static void test_what_the_server_chooses(void **state)
 	recipe = segment(40000, answer.data, 60);
 	leaves(lab, "cut", &recipe, TLS_PORT, SIPDAM_TLS_UNSEEN);
 	recipe = segment(40000, answer.data, 5);
-	leaves(lab, "cut before its type", &recipe, TLS_PORT, -1);
+	leaves(lab, "cut before its type", &recipe, TLS_PORT, SIPDAM_TLS_UNSEEN);
+	recipe = segment(40000, "\x17\3\3\0\5", 5);
+	leaves(lab, "a little of something else", &recipe, TLS_PORT, -1);
 	recipe = segment(40000, answer.data + 1, 100);
 	leaves(lab, "not at the beginning", &recipe, TLS_PORT, -1);
 	recipe = segment(40000, hellos[V13].data, hellos[V13].bytes);
@@ -738,6 +796,7 @@ int main(void)
 		lab_test(test_network_and_pool),
 		lab_test(test_every_version_at_every_gate),
 		lab_test(test_everybody_at_the_gate),
+		lab_test(test_odd_hellos_at_the_gate),
 		lab_test(test_who_is_refused_has_paid),
 		lab_test(test_what_cannot_be_seen),
 		lab_test(test_what_a_capture_lacks),

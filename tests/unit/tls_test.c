@@ -43,7 +43,8 @@ static int offered(const unsigned char *data, size_t bytes)
 	struct tls_hello hello;
 	frame_t frame;
 	struct packet packet = exact(data, bytes, &frame);
-	int version = tls_offered(&frame, &packet, &hello);
+	int version = tls_look(&frame, &packet) == TLS_BEGINS_OLD ? tls_offered_old(&frame, &packet, &hello)
+								  : tls_offered(&frame, &packet, &hello);
 
 	free((void *)frame.data);
 	return version;
@@ -422,7 +423,7 @@ static void test_what_a_segment_begins_with(void **state)
 		{{22, 3, 4, 0x40, 0, 1}, TLS_BEGINS_CLIENT},
 		{{22, 3, 3, 0, 80, 2}, TLS_BEGINS_SERVER},
 		{{22, 3, 3, 0x40, 1, 1}, TLS_BEGINS_OTHER}, /* longer than a record may be */
-		{{22, 3, 1, 0, 0, 1}, TLS_BEGINS_OTHER},    /* an empty record */
+		{{22, 3, 1, 0, 0, 22}, TLS_BEGINS_CUT},     /* an empty record */
 		{{22, 2, 1, 2, 0, 1}, TLS_BEGINS_OTHER},
 		{{22, 4, 1, 2, 0, 1}, TLS_BEGINS_OTHER},
 		{{23, 3, 3, 2, 0, 1}, TLS_BEGINS_OTHER}, /* data */
@@ -430,12 +431,129 @@ static void test_what_a_segment_begins_with(void **state)
 		{{20, 3, 3, 0, 1, 1}, TLS_BEGINS_OTHER},
 		{{22, 3, 3, 2, 0, 0}, TLS_BEGINS_OTHER},      /* HelloRequest */
 		{{22, 3, 3, 2, 0, 16}, TLS_BEGINS_OTHER},     /* ClientKeyExchange */
-		{{0x80, 0x2e, 1, 3, 1, 0}, TLS_BEGINS_OTHER}, /* a hello as SSL 2.0 had it */
+		{{0x80, 0x2e, 1, 3, 1, 0}, TLS_BEGINS_OLD},   /* a hello as SSL 2.0 had it, */
+		{{0x81, 0x2e, 1, 3, 3, 0}, TLS_BEGINS_OLD},
+		{{0x7f, 0x2e, 1, 3, 1, 0}, TLS_BEGINS_OTHER}, /* and what is none */
+		{{0x80, 0x2e, 2, 3, 1, 0}, TLS_BEGINS_OTHER},
+		{{0x80, 0x2e, 1, 0, 2, 0}, TLS_BEGINS_OTHER},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_int_equal(tls_begins(rows[i].bytes), rows[i].begins);
+}
+
+static enum tls_begins look(const void *data, size_t bytes)
+{
+	frame_t frame;
+	struct packet packet = exact(data, bytes, &frame);
+	enum tls_begins begins = tls_look(&frame, &packet);
+
+	free((void *)frame.data);
+	return begins;
+}
+
+/* A segment of fewer bytes than tell may be the beginning of a hello as far as it goes. */
+static void test_what_little_may_begin(void **state)
+{
+	(void)state;
+	assert_int_equal(look("", 0), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x16", 1), TLS_BEGINS_CUT);
+	assert_int_equal(look("\x17", 1), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x16\3", 2), TLS_BEGINS_CUT);
+	assert_int_equal(look("\x16\2", 2), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x17\3", 2), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x16\3\1\2\0", 5), TLS_BEGINS_CUT);
+	assert_int_equal(look("\x16\4\1\2\0", 5), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x16\3\1\2\0\1", 6), TLS_BEGINS_CLIENT);
+	assert_int_equal(look("\x80\x2e\1\3\3", 5), TLS_BEGINS_OTHER);
+	assert_int_equal(look("\x80\x2e\1\3\3\0", 6), TLS_BEGINS_CUT);
+	assert_int_equal(look("\x80\x2e\1\3\3\0\3\0\0\0", 10), TLS_BEGINS_CUT);
+}
+
+/* ---- as SSL 2.0 had it ---- */
+
+#define OLD_SUITES 9
+#define OLD_BYTES  (11 + OLD_SUITES + 16)
+
+static struct hello old_hello(int version)
+{
+	static const unsigned char suites[OLD_SUITES] = {0, 0, 0x2f, 0, 0, 0x9c, 0, 0, 0xff};
+	struct hello hello = {.bytes = OLD_BYTES, .data = {0x80, OLD_BYTES - 2, 1}};
+
+	hello_put(hello.data + 3, (size_t)version);
+	hello_put(hello.data + 5, OLD_SUITES);
+	hello_put(hello.data + 9, 16);
+	memcpy(hello.data + 11, suites, sizeof(suites));
+	for (int i = 0; i < 16; i++)
+		hello.data[11 + OLD_SUITES + i] = (unsigned char)(i * 29 + 7);
+	return hello;
+}
+
+static void test_an_old_hello(void **state)
+{
+	static const int bad[][2] = {{5, 0}, {5, 10}, {5, 12}, {7, 1}, {7, 33}, {9, 15}, {9, 33}, {0, 0x8021}, {0, 0x8023}};
+	struct hello hello = old_hello(0x0303);
+
+	(void)state;
+	assert_int_equal(look(hello.data, hello.bytes), TLS_BEGINS_OLD);
+	assert_int_equal(look(hello.data, 11), TLS_BEGINS_OLD);
+	assert_int_equal(offered(hello.data, hello.bytes), 0x0303);
+	assert_int_equal(offered(hello.data, 11), 0x0303);
+	assert_int_equal(offered(old_hello(0x0304).data, OLD_BYTES), 0x0303); /* it cannot offer TLS 1.3 */
+	assert_int_equal(offered(old_hello(0x0301).data, OLD_BYTES), 0x0301);
+	for (size_t i = 0; i < COUNT(bad); i++) { /* a length that lies */
+		hello = old_hello(0x0303);
+		hello_put(hello.data + bad[i][0], (size_t)bad[i][1]);
+		assert_int_equal(look(hello.data, hello.bytes), TLS_BEGINS_OTHER);
+	}
+	/* The same where every other length agrees with it. */
+	for (int challenge = 14; challenge < 36; challenge++) {
+		hello = old_hello(0x0303);
+		hello_put(hello.data + 9, (size_t)challenge);
+		hello.data[1] = (unsigned char)(9 + OLD_SUITES + challenge);
+		assert_int_equal(look(hello.data, hello.bytes),
+				 challenge < 16 || challenge > 32 ? TLS_BEGINS_OTHER : TLS_BEGINS_OLD);
+	}
+	hello = old_hello(0x0303); /* suites of three bytes each */
+	hello_put(hello.data + 5, OLD_SUITES + 1);
+	hello.data[1]++;
+	assert_int_equal(look(hello.data, hello.bytes), TLS_BEGINS_OTHER);
+	hello = old_hello(0x0303);
+	hello_put(hello.data + 7, 32);
+	hello.data[1] += 32;
+	assert_int_equal(look(hello.data, hello.bytes), TLS_BEGINS_OLD);
+	hello.data[8]++, hello.data[1]++;
+	assert_int_equal(look(hello.data, hello.bytes), TLS_BEGINS_OTHER);
+}
+
+/* ---- what servers make of odd beginnings: why they are looked at ---- */
+
+static size_t answer_to(const struct hello *hello, const void *before, size_t bytes)
+{
+	struct hello whole = {.bytes = bytes + hello->bytes}, answer;
+
+	memcpy(whole.data, before, bytes);
+	memcpy(whole.data + bytes, hello->data, hello->bytes);
+	answer = hello_answer(&whole, TLS1_VERSION, TLS1_3_VERSION, NULL);
+	return tls_begins(answer.data) == TLS_BEGINS_SERVER ? answer.bytes : 0;
+}
+
+static void test_what_servers_take(void **state)
+{
+	struct hello hello = hello_openssl(TLS1_2_VERSION, TLS1_2_VERSION, HELLO_NAME, true), twice = hello;
+
+	(void)state;
+	assert_true(answer_to(&hello, "", 0));
+	assert_true(answer_to(&hello, "\x16\3\1\0\0", 5)); /* an empty record */
+	assert_int_equal(answer_to(&hello, "\x15\3\1\0\2\1\x5a", 7), 0); /* alerts, and a change of ciphers */
+	assert_int_equal(answer_to(&hello, "\x14\3\1\0\1\1", 6), 0);
+	/* Two lists of versions: nobody has to choose between them. */
+	hello_insert(&twice, twice.bytes, "\0\53\0\3\2\3\3", 7);
+	assert_true(answer_to(&twice, "", 0));
+	hello_insert(&twice, twice.bytes, "\0\53\0\3\2\3\4", 7);
+	assert_int_equal(answer_to(&twice, "", 0), 0);
+	ERR_clear_error();
 }
 
 /* ---- the server's side ---- */
@@ -555,7 +673,10 @@ static struct hello refused(const struct hello *hello, __u8 options)
 	memset(copy, 1, options);
 	memcpy(copy + options, hello->data, hello->bytes);
 	sum = sum_of(copy, options + hello->bytes);
-	assert_true(tls_offered(&frame, &packet, &where) != TLS_UNSEEN);
+	if (hello->data[0] == TLS_HANDSHAKE)
+		assert_true(tls_offered(&frame, &packet, &where) != TLS_UNSEEN);
+	else
+		assert_true(tls_offered_old(&frame, &packet, &where) != TLS_UNSEEN);
 	assert_int_equal(tls_make_refused(&frame, &packet, &where), 1);
 	assert_int_equal(sum_of(copy, options + hello->bytes), sum);
 	memcpy(altered.data, copy + options, hello->bytes);
@@ -600,6 +721,28 @@ static void test_a_hello_to_be_refused(void **state)
 			hello_add_extension(&hello, 0x1235, 2);
 			check_refused(&hello);
 		}
+	}
+}
+
+/* The old form too: its version, and the end of its challenge. */
+static void test_an_old_hello_to_be_refused(void **state)
+{
+	struct hello hello = old_hello(0x0303);
+
+	(void)state;
+	for (int more = 0; more < 2; more++) { /* of an even and an odd length */
+		for (__u8 options = 20; options <= 21; options++) {
+			struct hello altered = refused(&hello, options);
+			struct hello answer = hello_answer(&altered, 0, 0, NULL);
+
+			assert_int_equal(offered(altered.data, altered.bytes), TLS_SSL3);
+			assert_int_equal(answer.bytes, 7);
+			assert_int_equal(answer.data[0], 21);
+			assert_int_equal(answer.data[5], 2);
+			assert_memory_equal(altered.data + 5, hello.data + 5, OLD_BYTES - 5 - 4);
+		}
+		hello.data[10]++, hello.data[1]++;
+		hello.data[hello.bytes++] = 0x77;
 	}
 }
 
@@ -696,7 +839,7 @@ static void test_not_beyond_the_packet(void **state)
 	(void)state;
 	packet = exact(hello.data, hello.bytes, &frame);
 	tls_offered(&frame, &packet, &where);
-	where.start = packet.present - 10;
+	where.version = packet.present - 1;
 	assert_int_equal(tls_make_refused(&frame, &packet, &where), 0);
 	assert_int_equal(tls_make_useless(&frame, &packet, &where), 0);
 	where.start = 0; /* nothing was read */
@@ -756,12 +899,16 @@ int main(void)
 		cmocka_unit_test(test_padding_is_not_read),
 		cmocka_unit_test(test_every_byte_changed),
 		cmocka_unit_test(test_what_a_segment_begins_with),
+		cmocka_unit_test(test_what_little_may_begin),
+		cmocka_unit_test(test_an_old_hello),
+		cmocka_unit_test(test_what_servers_take),
 		cmocka_unit_test(test_servers),
 		cmocka_unit_test(test_server_chooses_one),
 		cmocka_unit_test(test_asks_again),
 		cmocka_unit_test(test_server_without_extensions),
 		cmocka_unit_test(test_rows_of_the_meter),
 		cmocka_unit_test(test_a_hello_to_be_refused),
+		cmocka_unit_test(test_an_old_hello_to_be_refused),
 		cmocka_unit_test(test_an_answer_made_useless),
 		cmocka_unit_test(test_what_makes_up),
 		cmocka_unit_test(test_not_beyond_the_packet),
