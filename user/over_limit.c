@@ -15,6 +15,9 @@
 
 #define FLOOD_TIMES    10 /* its limit: what sends more is no trunk that a limit was a little low for */
 #define STEADY_SECONDS 30
+/* An office comes back after an outage: it opens its connections, all at once, and is done in half a minute. */
+#define OPENING_SECONDS 3
+#define OPENING_CLASSES (1u << SIPDAM_CLASS_TCP_SYN | 1u << SIPDAM_CLASS_TLS_HELLO | 1u << SIPDAM_CLASS_WS_UPGRADE)
 
 #define TALKING_CLASSES (1u << SIPDAM_CLASS_RESPONSE | 1u << SIPDAM_CLASS_DIALOG)
 
@@ -95,10 +98,11 @@ bool over_limit_may_be_yours(const struct over_limit *source, const struct sipda
 {
 	__u32 classes = source->classes & ~(1u << SIPDAM_CLASS_MALFORMED);
 	__u64 limit = limit_of(source, policy)->rate / SIPDAM_RATE_UNIT;
+	__u64 steady = classes & ~OPENING_CLASSES ? STEADY_SECONDS : OPENING_SECONDS;
 
 	if (classes & TALKING_CLASSES || classes & (classes - 1))
 		return true;
-	return classes && seconds_of(source) >= STEADY_SECONDS &&
+	return classes && seconds_of(source) >= steady &&
 	       over_limit_rate(source, policy) < limit * FLOOD_TIMES;
 }
 

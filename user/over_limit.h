@@ -38,8 +38,8 @@ __u64 over_limit_rate(const struct over_limit *source, const struct sipdam_polic
 
 /*
  * Whether a source may well be a trunk, a proxy or an office: it answers or carries calls on, or is refused
- * for several kinds of packets, or goes on for half a minute at less than ten times its limit. A flood can be
- * made to look like it, so this is to ask, not to act.
+ * for several kinds of packets, or goes on for half a minute at less than ten times its limit; of what opens
+ * connections a few seconds of it do. A flood can be made to look like it, so this is to ask, not to act.
  */
 bool over_limit_may_be_yours(const struct over_limit *source, const struct sipdam_policy *policy);
 

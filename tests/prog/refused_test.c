@@ -6,6 +6,7 @@
 #include "prog/rates.h"
 
 #include "address.h"
+#include "over_limit.h"
 
 #define NOTHING  "limits: {unknown: {invite: {rate: 0}, response: {rate: 0}}}"
 #define SAMPLE   SIPDAM_REFUSED_SAMPLE
@@ -254,13 +255,125 @@ static void test_nobody_keeps_a_slot_in_silence(void **state)
 	assert_int_equal(displaced(lab), before + 1);
 }
 
+/* ---- an office of sixty phones behind one address, after an outage ---- */
+
+#define PHONES       60
+#define SYN_AGAIN    1000 /* milliseconds, twice as long each time */
+#define HELLO_AGAIN  300
+#define OUTAGE_LASTS 180000
+
+struct phone {
+	int stage; /* what it sends: a SYN, its ClientHello, nothing more */
+	__u64 next, wait;
+};
+
+static bool phone_is_let_in(struct lab *lab, const struct phone *phone)
+{
+	struct recipe recipe = {.protocol = 6, .port = TLS_PORT, .source = A_SOURCE};
+	int reason;
+
+	if (phone->stage == 0)
+		recipe.flags = FLAG_SYN;
+	else
+		recipe.payload = "\x16\3\1\2\0\1", recipe.payload_bytes = 6;
+	reason = lab_try(lab, &recipe);
+	return reason == SIPDAM_REASON_WITHIN_LIMITS || reason == SIPDAM_REASON_ALLOWED;
+}
+
+static void phone_sends(struct lab *lab, struct phone *phone, __u64 now)
+{
+	bool is_in = phone_is_let_in(lab, phone);
+
+	if (is_in) {
+		phone->stage++;
+		phone->wait = HELLO_AGAIN;
+		phone->next = now;
+		return;
+	}
+	phone->next = now + phone->wait;
+	phone->wait *= 2;
+}
+
+/* Milliseconds until the last one has been let in. */
+static __u64 come_back(struct lab *lab, const char *policy)
+{
+	struct phone phone[PHONES];
+	__u64 begin = lab->now, last = 0;
+
+	for (int i = 0; i < PHONES; i++)
+		phone[i] = (struct phone){.wait = SYN_AGAIN};
+	lab_policy(lab, policy);
+	lab_forget(lab);
+	forget_noted(lab);
+	for (__u64 now = 0; now < OUTAGE_LASTS; now += 100)
+		for (int i = 0; i < PHONES; i++)
+			while (phone[i].stage < 2 && phone[i].next <= now) {
+				lab->now = begin + now * 1000000;
+				phone_sends(lab, &phone[i], now);
+				last = now;
+			}
+	for (int i = 0; i < PHONES; i++)
+		assert_int_equal(phone[i].stage, 2);
+	lab_settle(lab, SIPDAM_TABLE_REFUSED_DISPLACED);
+	return last;
+}
+
+/* What `status` says of it. To be freed. */
+static char *status_says(struct lab *lab, __u32 *classes)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct sipdam_refused *values = read_slots(lab, cpus);
+	struct over_limits limits = {.now = lab->now};
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	for (int i = 0; i < SIPDAM_REFUSED_SLOTS * cpus; i++)
+		over_limits_add(&limits, &values[i]);
+	*classes = limits.count ? limits.source[0].classes : 0;
+	over_limits_print(&limits, &lab->in_force, out);
+	fclose(out);
+	free(values);
+	return text;
+}
+
+/* The defaults hold it up for half a minute: the operator is told which line ends that, and it does. */
+static void test_an_office_after_an_outage(void **state)
+{
+	static const struct {
+		const char *policy;
+		__u32 classes;
+	} rows[] = {
+		{"", 1 << SIPDAM_CLASS_TCP_SYN | 1 << SIPDAM_CLASS_TLS_HELLO},
+		{"limits: {unknown: {tls_hello: unlimited}}", 1 << SIPDAM_CLASS_TCP_SYN},
+		{"limits: {unknown: {tcp_syn: unlimited}}", 1 << SIPDAM_CLASS_TLS_HELLO},
+	};
+	struct lab *lab = *state;
+	__u32 classes;
+	char *text;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		__u64 lasts = come_back(lab, rows[i].policy);
+
+		assert_true(lasts > 10000);
+		text = status_says(lab, &classes);
+		assert_int_equal(classes, rows[i].classes);
+		assert_non_null(strstr(text, "sipdam allow add " A_SOURCE "\n"));
+		free(text);
+	}
+	assert_int_equal(come_back(lab, "allow: [" A_SOURCE "]"), 0);
+	text = status_says(lab, &classes);
+	assert_string_equal(text, "");
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		lab_test(test_one_in_sixteen_is_noted),        lab_test(test_what_others_caused_is_not_noted),
 		lab_test(test_monitor_mode_notes_too),         lab_test(test_answers_have_slots_of_their_own),
 		lab_test(test_ipv6_is_noted_by_its_64),        lab_test(test_the_louder_keeps_its_slot),
-		lab_test(test_nobody_keeps_a_slot_in_silence),
+		lab_test(test_nobody_keeps_a_slot_in_silence), lab_test(test_an_office_after_an_outage),
 	};
 
 	return cmocka_run_group_tests(tests, lab_open_on_one_cpu, lab_close);

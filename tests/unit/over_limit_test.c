@@ -33,6 +33,8 @@ static int begin(void **state)
 	policy.limits[SIPDAM_TIER_UNKNOWN][SIPDAM_CLASS_RESPONSE].rate = 200 * SIPDAM_RATE_UNIT;
 	policy.limits[SIPDAM_TIER_UNKNOWN][SIPDAM_CLASS_DIALOG].rate = 50 * SIPDAM_RATE_UNIT;
 	policy.limits[SIPDAM_TIER_UNKNOWN][SIPDAM_CLASS_MALFORMED].rate = SIPDAM_RATE_UNIT;
+	policy.limits[SIPDAM_TIER_UNKNOWN][SIPDAM_CLASS_TLS_HELLO].rate = 2 * SIPDAM_RATE_UNIT;
+	policy.limits[SIPDAM_TIER_UNKNOWN][SIPDAM_CLASS_TCP_SYN].rate = 5 * SIPDAM_RATE_UNIT;
 	return 0;
 }
 
@@ -129,6 +131,17 @@ static void test_who_may_be_yours(void **state)
 	add("192.0.2.1", SIPDAM_CLASS_INVITE, 89 * 29, 30, 1);
 	assert_false(asked());
 	add("192.0.2.1", SIPDAM_CLASS_INVITE, 90 * 30, 31, 1);
+	assert_false(asked());
+	/* connections are opened sooner */
+	add("192.0.2.1", SIPDAM_CLASS_TLS_HELLO, 17 * 3, 4, 1);
+	assert_true(asked());
+	add("192.0.2.1", SIPDAM_CLASS_TLS_HELLO, 17 * 2, 3, 1);
+	assert_false(asked());
+	add("192.0.2.1", SIPDAM_CLASS_TLS_HELLO, 18 * 3, 4, 1);
+	assert_false(asked());
+	add("192.0.2.1", SIPDAM_CLASS_TCP_SYN, 44 * 3, 4, 1);
+	assert_true(asked());
+	add("192.0.2.1", SIPDAM_CLASS_TCP_SYN, 45 * 3, 4, 1);
 	assert_false(asked());
 	/* junk is nobody's */
 	add("192.0.2.1", SIPDAM_CLASS_MALFORMED, 160, 100, 1);
