@@ -871,9 +871,21 @@ static __always_inline bool class_needs_proof(const struct run *run, __u32 class
 	       pool_needs_proof(run, class);
 }
 
+/* Does it draw on the pool of data while that is exhausted? A SYN that carries data is of no connection yet. */
+static __always_inline bool data_needs_proof(const struct run *run)
+{
+	const struct message *message = &run->work->message;
+
+	return (message->class == SIPDAM_CLASS_TCP_DATA ||
+		(message->data_tokens && message->class != SIPDAM_CLASS_TCP_SYN)) &&
+	       pool_needs_proof(run, SIPDAM_CLASS_TCP_DATA);
+}
+
 /* Of any such class? No loop: Linux 6.1 takes one whose counter lies on the stack, as a key must, for endless. */
 static __always_inline bool segment_needs_proof(const struct run *run)
 {
+	if (data_needs_proof(run))
+		return true;
 	if (asks_for_handshake(&run->work->message))
 		return pool_needs_proof(run, run->work->message.class);
 	return class_needs_proof(run, SIPDAM_CLASS_INVITE) || class_needs_proof(run, SIPDAM_CLASS_REGISTER) ||
@@ -883,7 +895,8 @@ static __always_inline bool segment_needs_proof(const struct run *run)
 
 /*
  * While strangers must send their requests twice, a segment that holds one must be of a connection, and so must
- * one that asks for a handshake while the pool of those is exhausted: nobody who forges his address has one. It is
+ * one that asks for a handshake, or carries data, while the pool of those is exhausted: or forged ones would drain it,
+ * and nobody who forges his address has a connection. It is
  * known by the table, or by this host's kernel; where neither can know, since the server's answers were not seen
  * for an hour and no socket here is asked for, all are let by. A function of its own so that it is verified apart.
  */
@@ -899,14 +912,14 @@ __noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *poli
 	return state ? !is_connected(state) : answers_were_seen(work->now);
 }
 
-/* Only segments, and only of what may hold requests in clear, or asks for a handshake. */
+/* Only segments, and only of what may hold requests in clear, asks for a handshake, or finds no data left. */
 static __always_inline bool is_of_no_connection(const struct run *run)
 {
 	struct work *work = run->work;
 
 	return !run->plain && work->packet.protocol == IPPROTO_TCP &&
 	       (is_request_class(work->message.class) || work->message.further ||
-		asks_for_handshake(&work->message)) &&
+		asks_for_handshake(&work->message) || data_needs_proof(run)) &&
 	       lacks_connection(run->frame, run->policy, work);
 }
 
@@ -960,11 +973,12 @@ __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, s
 	if (left_to_cookies(frame, policy, work))
 		return SIPDAM_REASON_WITHIN_LIMITS;
 	if (!policy || !work || !policy->verify_enabled ||
-	    (!is_request_class(work->message.class) && !asks_for_handshake(&work->message)) ||
+	    !(SIPDAM_CLASSES_PROVEN >> (work->message.class & (SIPDAM_CLASSES_MAX - 1)) & 1) ||
 	    limit_is_unlimited(pool_limit(&run)))
 		return SIPDAM_REASON_POOL_RATE;
 	pool = pool_of(&run);
-	if (!pool || pool_conforms(&pool->tat, work->now >> SIPDAM_TICK_SHIFT, pool_limit(&run), 1))
+	if (!pool || pool_conforms(&pool->tat, work->now >> SIPDAM_TICK_SHIFT, pool_limit(&run),
+				   work->message.tokens))
 		return SIPDAM_REASON_POOL_RATE;
 	verification_begin(pool, work->now);
 	if (work->verified || !is_sent_again(&work->packet, &work->message))

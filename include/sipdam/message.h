@@ -35,6 +35,12 @@ enum sipdam_class {
 };
 #define SIPDAM_CLASSES_MAX 16 /* power of two: an index can be masked */
 
+/* Those of which strangers must prove, while their pool is exhausted, that they are there: a bit each. */
+#define SIPDAM_CLASSES_PROVEN                                                                                \
+	(1u << SIPDAM_CLASS_INVITE | 1u << SIPDAM_CLASS_REGISTER | 1u << SIPDAM_CLASS_OPTIONS |              \
+	 1u << SIPDAM_CLASS_DIALOG | 1u << SIPDAM_CLASS_OTHER | 1u << SIPDAM_CLASS_TCP_DATA |                \
+	 1u << SIPDAM_CLASS_TLS_HELLO | 1u << SIPDAM_CLASS_WS_UPGRADE)
+
 /*
  * Methods of the IANA registry (RFC 3261, 3262, 6665, 3903, 6086, 3515, 3428, 3311), and two rows
  * that are not methods: extension methods together, and responses.

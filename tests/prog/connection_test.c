@@ -993,6 +993,51 @@ static void test_handshakes_of_no_connection(void **state)
 	}
 }
 
+/*
+ * Data as well, once its own pool has refused: what is forged is not to drain it. The opening of a connection, and
+ * what the kernel needs to complete it, are no data.
+ */
+static void test_data_of_no_connection(void **state)
+{
+	static const char data[] = "\x17\3\1\1\1\1";
+	static char request[700];
+	const struct line open = {.port = 1, .to = TLS_PORT}, half = {.port = 2, .to = TLS_PORT},
+			  none = {.port = 3, .to = TLS_PORT}, clear = {.port = 3, .to = SIP_PORT},
+			  clear_open = {.port = 4, .to = SIP_PORT};
+	const struct recipe syn = {.protocol = IPPROTO_TCP, .port = TLS_PORT, .payload = data, .flags = 2};
+	const struct recipe large = {.protocol = IPPROTO_TCP, .port = TLS_PORT, .payload = data, .fill = 1025};
+	struct lab *lab = *state;
+
+	snprintf(request, sizeof(request), "%-600s", INVITE_TEXT);
+	lab_policy(lab, "limits: {pool: {tcp_data: {rate: 0.1, burst: 2}}}\nverify: {hold: 20s}");
+	way_forget();
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(lab_try(lab, &large), SIPDAM_REASON_POOL_RATE); /* three tokens, of one */
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_WITHIN_LIMITS); /* answers are not seen here */
+	way_forget();
+	opens(&open);
+	opens(&clear_open);
+	syn_ack(&half);
+	lab->now += 20 * SECOND; /* two tokens, after the acknowledgements of those who opened */
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(lab_try(lab, &large), SIPDAM_REASON_POOL_RATE);
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&half, ISN + 2, data), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&clear, 1, request), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&clear, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS); /* costs no data */
+	assert_int_equal(sends_text(&open, 1, data), SIPDAM_REASON_WITHIN_LIMITS); /* what forged ones have left */
+	assert_int_equal(sends_text(&open, 1, data), SIPDAM_REASON_POOL_RATE);
+	assert_int_equal(lab_try(lab, &syn), SIPDAM_REASON_POOL_RATE);
+	lab->now += 10 * SECOND;
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&half, ISN + 1, data), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_TRUSTED);
+	lab_disown(lab);
+	lab->now += 10 * SECOND; /* over */
+	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_WITHIN_LIMITS);
+}
+
 /* Who is known needs no proof; nor does anybody where none can be had, or none is asked for. */
 static void test_who_needs_no_connection(void **state)
 {
@@ -1198,6 +1243,7 @@ int main(void)
 		way_test(test_left_to_cookies),
 		way_test(test_requests_of_no_connection),
 		way_test(test_handshakes_of_no_connection),
+		way_test(test_data_of_no_connection),
 		way_test(test_who_needs_no_connection),
 		way_test(test_full_line),
 		way_test(test_end_in_a_flood),

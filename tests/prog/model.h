@@ -1617,17 +1617,19 @@ static inline bool model_charge_half(struct model *model, int class)
  * first one. Left open: a segment, which may cost several pools, tells of the class that it is of.
  */
 static inline int model_refused(struct model *model, const struct model_packet *packet,
-				const struct message *message, enum model_standing standing)
+				const struct message *message, const struct bill *bill,
+				enum model_standing standing)
 {
 	const struct sipdam_policy *policy = &model->settings->policy;
 	struct model_limit limit = model_limit(&policy->pool[message->class]);
 	__u64 *full_at = &model->pool_full_at[message->class], after;
+	__u64 tokens = message->class == SIPDAM_CLASS_TCP_DATA ? bill->tokens[message->class] : 1;
 
 	if (!policy->verify_enabled ||
 	    (message->class >= SIPDAM_CLASS_RESPONSE && message->class != SIPDAM_CLASS_TLS_HELLO &&
-	     message->class != SIPDAM_CLASS_WS_UPGRADE))
+	     message->class != SIPDAM_CLASS_WS_UPGRADE && message->class != SIPDAM_CLASS_TCP_DATA))
 		return SIPDAM_REASON_POOL_RATE;
-	if (model_conforms(&limit, model_tick(model), *full_at, 1, &after))
+	if (model_conforms(&limit, model_tick(model), *full_at, tokens, &after))
 		return SIPDAM_REASON_POOL_RATE;
 	*full_at = after;
 	model->exhausted[message->class] = model->now;
@@ -1643,12 +1645,14 @@ static inline int model_refused(struct model *model, const struct model_packet *
 
 /*
  * Is a request in this segment of no connection, at a time when strangers must prove that they are there? Or a
- * ClientHello, or the upgrade to a WebSocket, while its own pool is exhausted? A trial has no sockets to ask.
+ * ClientHello, or the upgrade to a WebSocket, while its own pool is exhausted? Or does it, no SYN, cost data while
+ * that pool is? A trial has no sockets to ask.
  */
 static inline bool model_lacks_connection(struct model *model, const struct model_packet *packet,
 					  const struct bill *bill)
 {
-	static const int handshakes[] = {SIPDAM_CLASS_TLS_HELLO, SIPDAM_CLASS_WS_UPGRADE};
+	static const int others[] = {SIPDAM_CLASS_TLS_HELLO, SIPDAM_CLASS_WS_UPGRADE, SIPDAM_CLASS_TCP_DATA};
+	const int count = bill->tokens[SIPDAM_CLASS_TCP_SYN] ? 2 : 3;
 	const struct model_connection *connection;
 	bool needed = false;
 
@@ -1656,8 +1660,8 @@ static inline bool model_lacks_connection(struct model *model, const struct mode
 		return false;
 	for (int class = SIPDAM_CLASS_INVITE; class < SIPDAM_CLASS_RESPONSE; class ++)
 		needed |= bill->tokens[class] && model_is_exhausted(model, class);
-	for (int i = 0; i < 2; i++)
-		needed |= bill->tokens[handshakes[i]] && model_is_exhausted(model, handshakes[i]);
+	for (int i = 0; i < count; i++)
+		needed |= bill->tokens[others[i]] && model_is_exhausted(model, others[i]);
 	if (!needed || !model->answered || model->now - model->answered >= MODEL_ANSWERS)
 		return false;
 	connection = model_connection(model, packet, false);
@@ -1699,7 +1703,7 @@ static inline int model_charge_strangers(struct model *model, const struct model
 	if (!admitted && model_left_to_cookies(model, message, bill))
 		return SIPDAM_REASON_WITHIN_LIMITS;
 	if (!admitted)
-		return model_refused(model, packet, message, standing);
+		return model_refused(model, packet, message, bill, standing);
 	/* Left open: whom the pool refuses has sent again, and is not verified. */
 	if (standing == MODEL_SENT_AGAIN || standing == MODEL_SENT_AGAIN_RECENT) {
 		request = model_known_as(packet);
