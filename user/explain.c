@@ -193,6 +193,7 @@ static int read_pools(const struct explain_question *question, int map, struct e
 	for (__u32 class = 0; class < SIPDAM_CLASSES_MAX; class ++) {
 		struct sipdam_limit half;
 		struct sipdam_pool pool;
+		__u64 ahead;
 
 		if (bpf_map_lookup_elem(map, &class, &pool))
 			return -errno;
@@ -201,8 +202,9 @@ static int read_pools(const struct explain_question *question, int map, struct e
 		explanation->pool[class] = bucket_of(&question->policy->pool[class],
 						     pool.tat > tick ? pool.tat - tick : 0, question->now);
 		half = half_of_pool(&policy->pool[class]);
-		explanation->half[class] =
-			bucket_of(&half, pool.half_tat > tick ? pool.half_tat - tick : 0, question->now);
+		/* That of SYNs is what is left to cookies. */
+		ahead = is_request_class(class) && pool.half_tat > tick ? pool.half_tat - tick : 0;
+		explanation->half[class] = bucket_of(&half, ahead, question->now);
 	}
 	return 0;
 }

@@ -601,10 +601,11 @@ static void metrics_policy(const struct snapshot *snapshot, FILE *out)
 			fprintf(out, "sipdam_pool_level{class=\"%s\"} %" PRIu64 "\n", classes[class],
 				(uint64_t)snapshot->pool_level[class]);
 	metric(out, "sipdam_verification_active", "gauge",
-	       "1 while unknown sources must send a request of the class twice.");
-	for (int class = SIPDAM_CLASS_INVITE; class < SIPDAM_CLASS_RESPONSE; class ++)
-		fprintf(out, "sipdam_verification_active{class=\"%s\"} %d\n", classes[class],
-			snapshot->verify_left[class] != 0);
+	       "1 while unknown sources must send a request of the class twice, or over TCP be of a connection.");
+	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
+		if (SIPDAM_CLASSES_PROVEN >> class & 1)
+			fprintf(out, "sipdam_verification_active{class=\"%s\"} %d\n", classes[class],
+				snapshot->verify_left[class] != 0);
 }
 
 static void metrics_interfaces(const struct snapshot *snapshot, FILE *out)

@@ -111,6 +111,7 @@ static struct snapshot *make_snapshot(void)
 	snapshot->pool_level[SIPDAM_CLASS_INVITE] = 0;
 	snapshot->pool_level[SIPDAM_CLASS_DIALOG] = 4000;
 	snapshot->verify_left[SIPDAM_CLASS_INVITE] = 1;
+	snapshot->verify_left[SIPDAM_CLASS_TLS_HELLO] = 1;
 	snapshot->policy.list_entries[SIPDAM_LIST_ALLOW] = 3;
 	snapshot->policy.list_entries[SIPDAM_LIST_DENY] = 1000000;
 	snapshot->meta.sources = 1048576;
@@ -467,7 +468,7 @@ static void metrics_have_every_row(void **state)
 	assert_int_equal(lines_with(text, "sipdam_class_packets_total{"), 2 * 3 * ALL_CLASSES);
 	assert_int_equal(lines_with(text, "sipdam_list_entries{"), SIPDAM_LISTS);
 	assert_int_equal(lines_with(text, "sipdam_pool_level{"), 2);
-	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 5);
+	assert_int_equal(lines_with(text, "sipdam_verification_active{"), 8);
 	assert_int_equal(lines_with(text, "sipdam_table_displaced_total{"), 6);
 	assert_int_equal(lines_with(text, "sipdam_tls_offered_total{"), ALL_TLS_VERSIONS);
 	assert_int_equal(lines_with(text, "sipdam_tls_chosen_total{"), ALL_TLS_VERSIONS);
@@ -566,6 +567,8 @@ static void metrics_read_exactly(void **state)
 		"sipdam_pool_level{class=\"dialog\"} 4000",
 		"sipdam_verification_active{class=\"invite\"} 1",
 		"sipdam_verification_active{class=\"other\"} 0",
+		"sipdam_verification_active{class=\"tls_hello\"} 1",
+		"sipdam_verification_active{class=\"ws_upgrade\"} 0",
 		"sipdam_source_table_lines 1048576",
 		"sipdam_source_table_fill 0.2500",
 		"sipdam_monitor_mode 1",
