@@ -22,10 +22,7 @@ struct ban_request {
 /* With no ban in force, which is most of the time, step 3 is this one question. */
 static __always_inline bool bans_are_in_force(__u64 now)
 {
-	__u32 zero = 0;
-	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&ban_gate, &zero);
-
-	return gate && now < *(const volatile __u64 *)&gate->latest;
+	return now < *(const volatile __u64 *)&ban_gate.latest;
 }
 
 static __always_inline __u32 source_bits(const struct sipdam_policy *policy, const struct packet *packet)
@@ -147,10 +144,7 @@ static __always_inline bool gate_raise(struct sipdam_ban_gate *gate, __u64 end)
 
 static __always_inline bool gate_open_until(__u64 end)
 {
-	__u32 zero = 0;
-	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&ban_gate, &zero);
-
-	return gate && gate_raise(gate, end);
+	return gate_raise(&ban_gate, end);
 }
 
 static __always_inline void ban_write(struct sipdam_ban *ban, const struct ban_request *source, __u32 times)

@@ -16,10 +16,7 @@
 /* With nobody known, as before the first registration, this is all that is asked. */
 static __always_inline bool any_is_known(__u64 now)
 {
-	__u32 zero = 0;
-	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&known_gate, &zero);
-
-	return gate && now < *(const volatile __u64 *)&gate->latest;
+	return now < *(const volatile __u64 *)&known_gate.latest;
 }
 
 static __always_inline struct sipdam_line *known_line(__u64 hash)

@@ -117,10 +117,7 @@ static __always_inline bool grants_are_left(const struct grant *grant)
 
 static __always_inline bool known_open_gate(__u64 end)
 {
-	__u32 zero = 0;
-	struct sipdam_ban_gate *gate = bpf_map_lookup_elem(&known_gate, &zero);
-
-	return gate && gate_raise(gate, end);
+	return gate_raise(&known_gate, end);
 }
 
 /* Which bit stands for a port, as in user/known.c. */

@@ -13,9 +13,7 @@
 /* The policy in force for the whole way of a packet, and the lists that it names. */
 static __always_inline const struct sipdam_policy *policy_in_force(void)
 {
-	__u32 zero = 0;
-	__u32 *index = bpf_map_lookup_elem(&active, &zero);
-	__u32 slot = index ? *index & 1 : 0;
+	__u32 slot = *(const volatile __u32 *)&active.active & 1;
 
 	return bpf_map_lookup_elem(&policy, &slot);
 }

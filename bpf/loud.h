@@ -22,16 +22,19 @@ struct loud {
 	__u64 high, low;
 	__u64 moment;
 	__u32 class;
-	__u16 reason;
+	__u16 reason; /* for which it is refused unasked; 0: not yet */
 	__u16 refusals;
 };
 
-/* The tick. A trial may change policies and tables within one, and says so. now: nanoseconds. */
-static __always_inline __u64 loud_moment(__u64 now)
+/*
+ * The tick, of which it is asked and noted what was told in it: the jiffies by which the clock was read. A trial may
+ * change policies and tables within one, and says so.
+ */
+static __always_inline __u64 loud_moment(__u64 jiffies)
 {
 	struct sipdam_trial *handed_in = trial_record();
 
-	return handed_in ? now ^ (__u64)handed_in->changes << 32 : now;
+	return handed_in ? handed_in->now ^ (__u64)handed_in->changes << 32 : jiffies;
 }
 
 static __always_inline struct loud *loud_place(struct loud *places, const struct packet *packet, __u32 class)
@@ -44,7 +47,11 @@ static __always_inline struct loud *loud_place(struct loud *places, const struct
 	 */
 	asm volatile("%0 &= %1" : "+r"(place) : "i"(LOUD_PLACES - 1));
 #endif
-	return &places[place & (LOUD_PLACES - 1)];
+	places += place & (LOUD_PLACES - 1);
+#ifdef __bpf__
+	asm volatile("" : "+r"(places)); /* or clang computes it again for each field */
+#endif
+	return places;
 }
 
 static __always_inline bool loud_is(const struct loud *loud, const struct packet *packet, __u64 moment,
@@ -55,29 +62,26 @@ static __always_inline bool loud_is(const struct loud *loud, const struct packet
 }
 
 /* The reason for which a packet is dropped as those before it in this tick were; 0: it is judged. */
-static __always_inline int loud_reason(const struct loud *loud, const struct packet *packet, __u64 now,
+static __always_inline int loud_reason(const struct loud *loud, const struct packet *packet, __u64 moment,
 				       __u32 class)
 {
-	if (!loud_is(loud, packet, loud_moment(now), class) || loud->refusals < LOUD_REFUSALS)
-		return SIPDAM_REASON_NONE;
-	return loud->reason;
+	return loud_is(loud, packet, moment, class) ? loud->reason : SIPDAM_REASON_NONE;
 }
 
-/* Notes that a packet was refused. */
-static __always_inline void loud_note(struct loud *loud, const struct packet *packet, __u64 now, __u32 class,
-				      int reason)
+/* Notes that a packet was refused. lasts: may the next ones be refused unasked? */
+static __always_inline void loud_note(struct loud *loud, const struct packet *packet, __u64 moment, __u32 class,
+				      int reason, bool lasts)
 {
-	__u64 moment = loud_moment(now);
-
 	if (loud_is(loud, packet, moment, class)) {
 		loud->refusals++;
+		if (loud->refusals == LOUD_REFUSALS && lasts)
+			loud->reason = reason;
 		return;
 	}
 	*loud = (struct loud){.high = packet->source.high,
 			      .low = packet->source.low,
 			      .moment = moment,
 			      .class = class,
-			      .reason = reason,
 			      .refusals = 1};
 }
 

@@ -19,12 +19,7 @@ struct {
 	__type(value, struct sipdam_policy);
 } policy SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} active SEC(".maps");
+struct sipdam_front active SEC(".data.active") = {0};
 
 /* The two policies once more, for later versions of the tool. Never read by a packet. */
 struct {
@@ -150,13 +145,7 @@ struct {
 	__type(value, struct sipdam_ban);
 } ban_records SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sipdam_ban_gate);
-} ban_gate SEC(".maps");
+struct sipdam_ban_gate ban_gate SEC(".data.ban_gate") = {0};
 
 /*
  * Whom the limits of single sources refuse most: a record for `sipdam status`, which no verdict depends on. Each
@@ -190,13 +179,7 @@ struct {
 	__type(value, struct sipdam_known);
 } known_records SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sipdam_ban_gate);
-} known_gate SEC(".maps");
+struct sipdam_ban_gate known_gate SEC(".data.known_gate") = {0};
 
 /* What all CPUs together may grant and answer in a second. Cannot fill. */
 struct {
@@ -269,12 +252,7 @@ struct {
 } tls_meter SEC(".maps");
 
 /* Which slot of the counters an interface has. Written by the tool only. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct sipdam_interfaces);
-} interfaces SEC(".maps");
+struct sipdam_interfaces interfaces SEC(".data.interfaces") = {0};
 
 /* Counts by interface, and room to work: one look-up gives a packet both. Cannot fill. */
 struct {

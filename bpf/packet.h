@@ -458,12 +458,70 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 #define GLANCE_WORDS 2
 #define GLANCE_BYTES (GLANCE_WORDS * 8)
 
+/* Where UDP begins in a plain packet. */
+#define PLAIN4_TRANSPORT (ETH_HLEN + IPV4_HEADER_BYTES)
+#define PLAIN6_TRANSPORT (ETH_HLEN + IPV6_HEADER_BYTES)
+
+/* What a first look can tell, and for RTP the last. */
+enum packet_look {
+	LOOK_NOTHING = 0, /* packet_read has to tell */
+	LOOK_OTHER = 1,   /* plain UDP or TCP to a port that can be none of ours */
+	LOOK_UDP4 = 2,    /* plain UDP over plain IPv4, without options or fragments, to a port that may be ours */
+	LOOK_UDP6 = 3,    /* the same over IPv6, without extensions */
+};
+
 enum packet_glance {
 	GLANCE_NOTHING = 0, /* not plain: packet_read has to look */
 	GLANCE_OURS = 1,    /* a plain datagram for a protected port: the packet is read */
 };
 
 #ifdef __bpf__
+/* Bytes that the first look reads: the ports behind IPv6, and no less than a glance over IPv4 does. */
+#define LOOK_BYTES (PLAIN6_TRANSPORT + PORTS_BYTES)
+_Static_assert(LOOK_BYTES >= PLAIN4_TRANSPORT + UDP_HEADER_BYTES + GLANCE_BYTES, "a glance at what was looked at");
+
+/* Bit of a port by its last byte: six bits tell. */
+static __always_inline bool hint_has(__u64 hint, __u8 port)
+{
+	return hint >> (port & 63) & 1;
+}
+
+/*
+ * Is it plain UDP or TCP over plain IP, without tags, options, extensions or fragments, and could its port be
+ * one of ours? Of what is OTHER packet_read would say NOT_SIP, whatever its lengths are. A trial takes both
+ * ways and compares.
+ */
+static __always_inline int packet_look(const __u8 *data, const __u8 *end, const struct sipdam_front *front)
+{
+	const __u32 no_fragment = (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 16;
+	__u32 start, middle; /* type, version, header length; fragment, hops, protocol */
+	__u8 port, protocol;
+
+	if (data + LOOK_BYTES > end)
+		return LOOK_NOTHING;
+	start = *(const __u32 *)(data + ETH_HLEN - 2);
+	if ((start & __builtin_bswap32(0xffffff00)) == __builtin_bswap32(ETH_P_IP << 16 | 0x4500)) {
+		middle = *(const __u32 *)(data + ETH_HLEN + offsetof(struct ipv4_header, fragment)) &
+			 __builtin_bswap32(no_fragment | 0xff);
+		port = data[PLAIN4_TRANSPORT + 2 * PORT_HERE + 1];
+		if (middle == __builtin_bswap32(IPPROTO_UDP))
+			return hint_has(front->hint_udp, port) ? LOOK_UDP4 : LOOK_OTHER;
+		if (middle != __builtin_bswap32(IPPROTO_TCP))
+			return LOOK_NOTHING;
+	} else if ((start & __builtin_bswap32(0xfffff000)) ==
+		   __builtin_bswap32((__u32)ETH_P_IPV6 << 16 | 0x6000)) {
+		protocol = data[ETH_HLEN + offsetof(struct ipv6_header, next)];
+		port = data[PLAIN6_TRANSPORT + 2 * PORT_HERE + 1];
+		if (protocol == IPPROTO_UDP)
+			return hint_has(front->hint_udp, port) ? LOOK_UDP6 : LOOK_OTHER;
+		if (protocol != IPPROTO_TCP)
+			return LOOK_NOTHING;
+	} else {
+		return LOOK_NOTHING;
+	}
+	return hint_has(front->hint_tcp, port) ? LOOK_NOTHING : LOOK_OTHER;
+}
+
 /* Is it one of the first four? Unused entries repeat the first. port: as on the wire, not 0. */
 static __always_inline bool is_first_udp_port(const struct sipdam_policy *policy, __be16 port)
 {
@@ -474,25 +532,77 @@ static __always_inline bool is_first_udp_port(const struct sipdam_policy *policy
 }
 
 /*
- * Is it plain UDP for a protected port? Its header lies at a constant offset. end: where the packet says it
- * ends, bytes: of the first buffer.
+ * Is it for a protected port, with lengths that agree? The header of UDP lies at a constant offset. end: where
+ * the packet says it ends, bytes: of the first buffer.
  */
-static __always_inline int glance_ports(const __u8 *data, const __u32 offset, __u8 protocol, __u32 end,
-					__u32 bytes, const struct sipdam_policy *policy)
+static __always_inline bool glance_ports(const __u8 *data, const __u32 offset, __u32 end, __u32 bytes,
+					 const struct sipdam_policy *policy)
 {
 	const __be16 *field = (const void *)(data + offset); /* source port, port, length */
 	__u32 length = __builtin_bswap16(field[2]);
 
-	if (end > bytes || protocol != IPPROTO_UDP || !field[PORT_HERE] ||
-	    !is_first_udp_port(policy, field[PORT_HERE]) ||
-	    length < UDP_HEADER_BYTES + GLANCE_BYTES || offset + length > end)
+	return end <= bytes && field[PORT_HERE] && is_first_udp_port(policy, field[PORT_HERE]) &&
+	       length >= UDP_HEADER_BYTES + GLANCE_BYTES && offset + length <= end;
+}
+
+/* Whether a packet that looked like plain UDP is OURS, and who sent it. The rest is glance_fill's. */
+static __always_inline int glance_ipv4(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
+				       struct packet *packet)
+{
+	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+	__u32 end = ETH_HLEN + __builtin_bswap16(ip->total_length);
+
+	if (!glance_ports(data, PLAIN4_TRANSPORT, end, bytes, policy))
 		return GLANCE_NOTHING;
+	packet->family = 4;
+	packet->source = address_of_ipv4(ip->source);
 	return GLANCE_OURS;
 }
 
-/* The rest of a packet that is OURS. */
-static __always_inline void glance_fill(const __u8 *data, const __u32 offset, __u32 end,
-					struct packet *packet)
+static __always_inline int glance_ipv6(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
+				       struct packet *packet)
+{
+	const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
+	const __u64 *address = (const void *)&ip->source; /* the struct is packed: clang would read bytes */
+	const __be16 *length = (const void *)&ip->payload_length;
+	__u32 end = PLAIN6_TRANSPORT + __builtin_bswap16(*length);
+	struct packet_address source = {address[0], address[1]};
+
+	if (is_mapped(&source) || !glance_ports(data, PLAIN6_TRANSPORT, end, bytes, policy))
+		return GLANCE_NOTHING;
+	packet->family = 6;
+	packet->source = source;
+	return GLANCE_OURS;
+}
+
+/*
+ * The short way, for nearly all requests: plain UDP over plain IP in the first buffer and with lengths that
+ * agree, of which a first look said LOOK_UDP4 or LOOK_UDP6. Reads nothing but constant offsets. OURS with family
+ * and source of the packet and the first words of its payload: what a source in a storm is refused by.
+ */
+static __always_inline int glance_source(const __u8 *data, const __u8 *end, int look,
+					 const struct sipdam_policy *policy, struct packet *packet,
+					 __u64 words[GLANCE_WORDS])
+{
+	const __u64 *payload = (const void *)(data + PLAIN4_TRANSPORT + UDP_HEADER_BYTES);
+	int glance;
+
+	if ((const void *)(payload + GLANCE_WORDS) > (const void *)end)
+		return GLANCE_NOTHING;
+	if (look == LOOK_UDP4) {
+		glance = glance_ipv4(data, end - data, policy, packet);
+	} else {
+		payload = (const void *)(data + PLAIN6_TRANSPORT + UDP_HEADER_BYTES);
+		if ((const void *)(payload + GLANCE_WORDS) > (const void *)end)
+			return GLANCE_NOTHING;
+		glance = glance_ipv6(data, end - data, policy, packet);
+	}
+	words[0] = payload[0];
+	words[1] = payload[1];
+	return glance;
+}
+
+static __always_inline void glance_fill_udp(const __u8 *data, const __u32 offset, __u32 end, struct packet *packet)
 {
 	const __be16 *field = (const void *)(data + offset);
 
@@ -508,96 +618,37 @@ static __always_inline void glance_fill(const __u8 *data, const __u32 offset, __
 	packet->payload_whole = 1;
 }
 
-static __always_inline int glance_ipv4(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
-				       struct packet *packet)
-{
-	const __u32 offset = ETH_HLEN + IPV4_HEADER_BYTES;
-	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
-	__u32 end = ETH_HLEN + __builtin_bswap16(ip->total_length);
-	int glance;
-
-	if (ip->version_length != 0x45 ||
-	    ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK))
-		return GLANCE_NOTHING;
-	glance = glance_ports(data, offset, ip->protocol, end, bytes, policy);
-	if (glance != GLANCE_OURS)
-		return glance;
-	packet->family = 4;
-	packet->source = address_of_ipv4(ip->source);
-	packet->destination = address_of_ipv4(ip->destination);
-	packet->identification = ip->identification;
-	packet->fragment_protocol = IPPROTO_UDP;
-	glance_fill(data, offset, end, packet);
-	return glance;
-}
-
-static __always_inline int glance_ipv6(const __u8 *data, __u32 bytes, const struct sipdam_policy *policy,
-				       struct packet *packet)
-{
-	const __u32 offset = ETH_HLEN + IPV6_HEADER_BYTES;
-	const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
-	const __u64 *address = (const void *)&ip->source; /* the struct is packed: clang would read bytes */
-	const __be16 *length = (const void *)&ip->payload_length;
-	__u32 end = offset + __builtin_bswap16(*length);
-	struct packet_address source = {address[0], address[1]};
-	int glance;
-
-	if (ip->version_class >> 4 != 6 || is_mapped(&source))
-		return GLANCE_NOTHING;
-	glance = glance_ports(data, offset, ip->next, end, bytes, policy);
-	if (glance != GLANCE_OURS)
-		return glance;
-	packet->family = 6;
-	packet->source = source;
-	packet->destination = (struct packet_address){address[2], address[3]};
-	packet->identification = 0;
-	packet->fragment_protocol = 0;
-	glance_fill(data, offset, end, packet);
-	return glance;
-}
-#endif
-
 /*
- * The first question, and for RTP the last: is it plain UDP or TCP over plain IP, without tags, options,
- * extensions or fragments, to a port that can be none of ours? Then packet_read would say NOT_SIP, whatever
- * the packet's lengths are. A trial takes both ways and compares.
+ * The rest of a packet that is OURS. With glance_source it must say of a packet what packet_read says: the very
+ * same. A trial takes both ways and compares. present and length of the packet are the caller's.
  */
-static __always_inline bool packet_is_other(frame_t *frame, const struct sipdam_policy *policy)
+static __always_inline void glance_fill(const __u8 *data, const __u8 *data_end, int look, struct packet *packet)
 {
-#ifdef __bpf__
-	const __u32 ports = ETH_HLEN + IPV4_HEADER_BYTES, ports6 = ETH_HLEN + IPV6_HEADER_BYTES;
-	const __u8 *data = (void *)(long)frame->data;
-	__u32 start, middle; /* type, version, header length; fragment, hops, protocol */
-	__u8 protocol, port; /* the last six bits tell */
+	if (data + PLAIN4_TRANSPORT + UDP_HEADER_BYTES > data_end)
+		return;
+	if (look == LOOK_UDP4) {
+		const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
 
-	if (data + ports6 + PORTS_BYTES > (const __u8 *)(long)frame->data_end)
-		return false;
-	start = *(const __u32 *)(data + ETH_HLEN - 2);
-	middle = *(const __u32 *)(data + ETH_HLEN + offsetof(struct ipv4_header, fragment));
-	if ((start & __builtin_bswap32(0xffffff00)) == __builtin_bswap32(ETH_P_IP << 16 | 0x4500)) {
-		if (middle & __builtin_bswap32((IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 16))
-			return false;
-		protocol = __builtin_bswap32(middle);
-		port = data[ports + PORTS_BYTES - 1];
-	} else if ((start & __builtin_bswap32(0xfffff000)) ==
-		   __builtin_bswap32((__u32)ETH_P_IPV6 << 16 | 0x6000)) {
-		protocol = data[ETH_HLEN + offsetof(struct ipv6_header, next)];
-		port = data[ports6 + PORTS_BYTES - 1];
-	} else {
-		return false;
+		packet->destination = address_of_ipv4(ip->destination);
+		packet->identification = ip->identification;
+		packet->fragment_protocol = IPPROTO_UDP;
+		glance_fill_udp(data, PLAIN4_TRANSPORT, ETH_HLEN + __builtin_bswap16(ip->total_length), packet);
+	} else if (data + PLAIN6_TRANSPORT + UDP_HEADER_BYTES <= data_end) {
+		const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
+		const __u64 *address = (const void *)&ip->destination;
+		const __be16 *length = (const void *)&ip->payload_length;
+
+		packet->destination = (struct packet_address){address[0], address[1]};
+		packet->identification = 0;
+		packet->fragment_protocol = 0;
+		glance_fill_udp(data, PLAIN6_TRANSPORT, PLAIN6_TRANSPORT + __builtin_bswap16(*length), packet);
 	}
-	return is_transport(protocol) && !port_hinted(policy, protocol, port);
-#else
-	(void)frame, (void)policy;
-	return false;
-#endif
 }
+#endif
 
 /*
- * The short way, for nearly all requests: plain UDP over plain IP in the first buffer and with lengths that
- * agree. It reads nothing but constant offsets and must say of a packet what packet_read says: OURS with the
- * very same packet and the first words of its payload. A trial takes both ways and compares. present and
- * length of the packet are the caller's.
+ * All of the short way at once, where nobody has looked before: OURS with the whole packet and the first words of
+ * its payload.
  */
 static __always_inline int packet_glance(frame_t *frame, const struct sipdam_policy *policy,
 					 struct packet *packet, __u64 words[GLANCE_WORDS])
@@ -607,23 +658,22 @@ static __always_inline int packet_glance(frame_t *frame, const struct sipdam_pol
 	const __u8 *data = (void *)(long)frame->data;
 	const __u8 *end = (void *)(long)frame->data_end;
 	const __be16 *type = (const void *)(data + ETH_HLEN - 2);
-	const __u64 *payload = (const void *)(data + ETH_HLEN + IPV4_HEADER_BYTES + UDP_HEADER_BYTES);
+	const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+	const struct ipv6_header *ip6 = (const void *)(data + ETH_HLEN);
+	int look = LOOK_NOTHING;
 
-	if ((const void *)(payload + GLANCE_WORDS) > (const void *)end)
+	if (data + PLAIN4_TRANSPORT + UDP_HEADER_BYTES + GLANCE_BYTES > end)
 		return glance;
-	if (*type == __builtin_bswap16(ETH_P_IP)) {
-		glance = glance_ipv4(data, end - data, policy, packet);
-		words[0] = payload[0];
-		words[1] = payload[1];
+	if (*type == __builtin_bswap16(ETH_P_IP) && ip->version_length == 0x45 && ip->protocol == IPPROTO_UDP &&
+	    !(ip->fragment & __builtin_bswap16(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)))
+		look = LOOK_UDP4;
+	else if (*type == __builtin_bswap16(ETH_P_IPV6) && ip6->version_class >> 4 == 6 && ip6->next == IPPROTO_UDP)
+		look = LOOK_UDP6;
+	else
 		return glance;
-	}
-	payload = (const void *)(data + ETH_HLEN + IPV6_HEADER_BYTES + UDP_HEADER_BYTES);
-	if (*type != __builtin_bswap16(ETH_P_IPV6) ||
-	    (const void *)(payload + GLANCE_WORDS) > (const void *)end)
-		return glance;
-	glance = glance_ipv6(data, end - data, policy, packet);
-	words[0] = payload[0];
-	words[1] = payload[1];
+	glance = glance_source(data, end, look, policy, packet, words);
+	if (glance == GLANCE_OURS)
+		glance_fill(data, end, look, packet);
 #else
 	(void)frame, (void)policy, (void)packet, (void)words;
 #endif

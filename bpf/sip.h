@@ -184,19 +184,35 @@ __noinline int sip_request_begins(const struct window *window, __u32 more, __u32
 	return need == CHARACTER_SCHEME ? 1 : SIP_READ_ON | need;
 }
 
-/* Number of the known method that two words begin with, followed by its space; NONE for all others. */
-static __always_inline __u32 sip_known_method(__u64 head, __u64 second, __u32 *length)
+/* Class of a method. */
+static __always_inline __u32 sip_class_of(__u32 method)
+{
+	switch (method) {
+#define X(name, number, label, class)                                                                        \
+	case SIPDAM_METHOD_##name:                                                                           \
+		return SIPDAM_CLASS_##class;
+		SIPDAM_METHODS(X)
+#undef X
+	}
+	return SIPDAM_CLASS_MALFORMED;
+}
+
+/* What a request is by its method, a constant to the compiler in each place. */
+#define SIP_REQUEST(name) SIP_MESSAGE(sip_class_of(SIPDAM_METHOD_##name), SIPDAM_METHOD_##name, 0)
+
+/* The known method that two words begin with, followed by its space, as a SIP_MESSAGE; SIP_CUT for all others. */
+static __always_inline __u32 sip_known_request(__u64 head, __u64 second, __u32 *length)
 {
 
 #define SIP_STARTS(name, size, a, b, c, d, e, f, g, h)                                                       \
 	if ((head & SIP_MASK((size) + 1)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK((size) + 1))) {   \
 		*length = size;                                                                              \
-		return SIPDAM_METHOD_##name;                                                                 \
+		return SIP_REQUEST(name);                                                                        \
 	}
 	SIP_STARTS(INVITE, 6, 'I', 'N', 'V', 'I', 'T', 'E', ' ', 0)
 	if (head == SIP_TEXT8('R', 'E', 'G', 'I', 'S', 'T', 'E', 'R') && (second & 0xff) == ' ') {
 		*length = 8;
-		return SIPDAM_METHOD_REGISTER;
+		return SIP_REQUEST(REGISTER);
 	}
 	SIP_STARTS(OPTIONS, 7, 'O', 'P', 'T', 'I', 'O', 'N', 'S', ' ')
 	SIP_STARTS(ACK, 3, 'A', 'C', 'K', ' ', 0, 0, 0, 0)
@@ -213,22 +229,15 @@ static __always_inline __u32 sip_known_method(__u64 head, __u64 second, __u32 *l
 	if (head == SIP_TEXT8('S', 'U', 'B', 'S', 'C', 'R', 'I', 'B') &&
 	    (second & 0xffff) == ('E' | ' ' << 8)) {
 		*length = 9;
-		return SIPDAM_METHOD_SUBSCRIBE;
+		return SIP_REQUEST(SUBSCRIBE);
 	}
-	return SIPDAM_METHOD_NONE;
+	return SIP_CUT;
 }
 
-/* Class of a method. */
-static __always_inline __u32 sip_class_of(__u32 method)
+/* Its number; NONE for all others. */
+static __always_inline __u32 sip_known_method(__u64 head, __u64 second, __u32 *length)
 {
-	switch (method) {
-#define X(name, number, label, class)                                                                        \
-	case SIPDAM_METHOD_##name:                                                                           \
-		return SIPDAM_CLASS_##class;
-		SIPDAM_METHODS(X)
-#undef X
-	}
-	return SIPDAM_CLASS_MALFORMED;
+	return SIP_METHOD(sip_known_request(head, second, length));
 }
 
 /*
@@ -238,13 +247,13 @@ static __always_inline __u32 sip_class_of(__u32 method)
 static __always_inline __u32 sip_glance(__u64 first, __u64 second)
 {
 	__u32 length = 0;
-	__u32 method = sip_known_method(first, second, &length);
+	__u32 message = sip_known_request(first, second, &length);
 
 	if (first == SIP_VERSION_TEXT)
 		return sip_response(second);
-	if (!method || !is_common_uri(text5(first, second, length + 1)))
+	if (!message || !is_common_uri(text5(first, second, length + 1)))
 		return SIP_CUT;
-	return SIP_MESSAGE(sip_class_of(method), method, 0);
+	return message;
 }
 
 /*

@@ -161,8 +161,8 @@ static __always_inline bool is_loud(struct work *work)
 {
 	__u32 class = SIP_CLASS(work->found);
 
-	return loud_is(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->now),
-		       class);
+	return loud_is(loud_place(work->loud, &work->packet, class), &work->packet,
+		       loud_moment(work->clock.jiffies), class);
 }
 
 /*
@@ -1068,16 +1068,24 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 	return 1;
 }
 
-/* What a glance can tell, and whether it is enough to go on with: OURS is left in the work. */
-static __always_inline int glance_at(const struct run *run)
+/* Is what a glance can tell enough to go on with? Then it is left in the work. */
+static __always_inline bool glance_at(const struct run *run, const __u8 *data, const __u8 *end, int look)
 {
+	struct work *work = run->work;
 	__u64 words[GLANCE_WORDS];
-	int glance = packet_glance(run->frame, run->policy, &run->work->packet, words);
 
-	if (glance != GLANCE_OURS)
-		return glance;
-	run->work->found = sip_glance(words[0], words[1]);
-	return run->work->found == SIP_CUT ? GLANCE_NOTHING : GLANCE_OURS;
+	if (look < LOOK_UDP4 ||
+	    glance_source(data, end, look, run->policy, &work->packet, words) != GLANCE_OURS)
+		return false;
+	work->found = sip_glance(words[0], words[1]);
+	return work->found != SIP_CUT;
+}
+
+/* The whole packet of that glance. */
+static __always_inline void fill(const struct run *run, const __u8 *data, const __u8 *end, int look)
+{
+	begin(run->frame, &run->work->packet);
+	glance_fill(data, end, look, &run->work->packet);
 }
 
 /*
@@ -1109,24 +1117,32 @@ static __always_inline bool short_way_is_right(const struct run *run, bool other
 	reason = read_long(run->frame, run->policy, work);
 	if (other)
 		return reason == SIPDAM_REASON_NOT_SIP;
-	begin(run->frame, &run->work->packet);
 	return !reason && packet_same(&run->work->packet, &work->packet) &&
 	       message_further_on(run->frame, &work->packet, &work->window) == run->work->found;
 }
 
-/*
- * For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. Where a drop
- * has consequences for its source, or a list of protected addresses is in force, all are judged.
- */
+/* For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. */
 static __always_inline int refused_again(const struct run *run)
 {
 	struct work *work = run->work;
 	__u32 class = SIP_CLASS(work->found);
 
-	if (run->policy->list_entries[SIPDAM_LIST_ADDRESSES] || !limit_is_unlimited(&run->policy->strikes))
-		return SIPDAM_REASON_NONE;
-	work->now = clock_now(&work->clock);
-	return loud_reason(loud_place(work->loud, &work->packet, class), &work->packet, work->now, class);
+	return loud_reason(loud_place(work->loud, &work->packet, class), &work->packet,
+			   loud_moment(bpf_jiffies64()), class);
+}
+
+/*
+ * The next ones of its kind may be refused in its stead. Not where a drop has consequences for its source, or a list
+ * of protected addresses is in force: all are judged then.
+ */
+static __always_inline void note_loud(const struct run *run, int reason)
+{
+	struct work *work = run->work;
+	__u32 class = SIP_CLASS(work->found);
+
+	loud_note(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->clock.jiffies),
+		  class, reason,
+		  !run->policy->list_entries[SIPDAM_LIST_ADDRESSES] && limit_is_unlimited(&run->policy->strikes));
 }
 
 /* The way of a packet that a glance has read. */
@@ -1143,8 +1159,7 @@ static __always_inline int judge_plain(struct run run)
 	asm volatile("" ::: "memory");
 	reason = judge(&run);
 	if (reason == SIPDAM_REASON_SOURCE_RATE || reason == SIPDAM_REASON_DENIED)
-		loud_note(loud_place(work->loud, &work->packet, SIP_CLASS(work->found)), &work->packet,
-			  work->now, SIP_CLASS(work->found), reason);
+		note_loud(&run, reason);
 	return reason;
 }
 
@@ -1231,37 +1246,62 @@ static __always_inline int finish(const struct run *run, struct sipdam_counters 
 	return verdict(count, reason, run->policy, work->now, &work->packet, &work->message);
 }
 
+/*
+ * One more of a storm, as those before it in this tick. Its clock was read then. In a trial the packet is whole.
+ */
+static __always_inline int finish_again(const struct run *run, struct sipdam_counters *count, int reason, __u32 bytes)
+{
+	struct work *work = run->work;
+	struct message message = message_of(work->found);
+
+	work->now = is_trial ? clock_now(&work->clock) : work->clock.now;
+	note_refusal(run, reason, message.class);
+	if (is_trial)
+		return verdict(count, reason, run->policy, work->now, &work->packet, &message);
+	return drop_plain(count, reason, run->policy, work->now, bytes, message.class, message.method);
+}
+
+/* The way of what a glance tells. */
+static __always_inline int filter_plain(const struct run *run, struct sipdam_counters *count, const __u8 *data,
+					const __u8 *end, int look)
+{
+	int reason;
+
+	if (is_trial) {
+		fill(run, data, end, look);
+		if (!short_way_is_right(run, false))
+			return finish(run, count, SIPDAM_REASON_NONE); /* a test sees that the two ways differ */
+	}
+	reason = refused_again(run);
+	if (reason)
+		return finish_again(run, count, reason, end - data);
+	fill(run, data, end, look);
+	return finish(run, count, judge_plain(*run));
+}
+
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
-	struct run run = {.frame = context, .policy = policy_in_force()};
-	bool other = run.policy && packet_is_other(context, run.policy);
-	__u32 slot = interface_slot(context->ingress_ifindex);
-	struct sipdam_counters *count = bpf_map_lookup_elem(&counters, &slot);
-	bool ours;
+	const __u8 *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	struct sipdam_counters *count = counters_of(context->ingress_ifindex);
+	int look = packet_look(data, end, &active);
+	struct run run = {.frame = context};
 	int reason, action;
 
-	if (!count || !run.policy)
+	if (!count)
 		return XDP_PASS;
-	if (other && !is_trial) {
-		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], context->data_end - context->data);
+	if (look == LOOK_OTHER && !is_trial) {
+		count_one(&count->reason[0][SIPDAM_REASON_NOT_SIP], end - data);
 		return XDP_PASS;
 	}
+	run.policy = policy_in_force();
+	if (!run.policy)
+		return XDP_PASS;
 	run.work = (struct work *)count->work;
-	ours = !other && glance_at(&run) == GLANCE_OURS;
-	if (ours)
-		begin(run.frame, &run.work->packet);
-	if (is_trial && (other || ours) && !short_way_is_right(&run, other))
-		return finish(&run, count, SIPDAM_REASON_NONE); /* a test sees that the two ways differ */
-	if (ours) {
-		reason = refused_again(&run);
-		if (reason) {
-			struct message message = message_of(run.work->found);
-			note_refusal(&run, reason, message.class);
-			return verdict(count, reason, run.policy, run.work->now, &run.work->packet, &message);
-		}
-		return finish(&run, count, judge_plain(run));
-	}
+	if (glance_at(&run, data, end, look))
+		return filter_plain(&run, count, data, end, look);
+	if (is_trial && look == LOOK_OTHER && !short_way_is_right(&run, true))
+		return finish(&run, count, SIPDAM_REASON_NONE);
 	reason = judge_any(&run);
 	action = finish(&run, count, reason);
 	if (reason == SIPDAM_REASON_TLS_VERSION && action == XDP_DROP && !is_trial)

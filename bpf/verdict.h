@@ -40,28 +40,27 @@ static __always_inline void count_one(struct sipdam_count *count, __u32 bytes)
 static __always_inline __u32 interface_slot(__u32 ifindex)
 {
 	struct sipdam_trial *handed_in = trial_record();
-	struct sipdam_interfaces *known;
-	__u32 zero = 0;
 
 	if (handed_in)
 		return handed_in->interface;
-	known = bpf_map_lookup_elem(&interfaces, &zero);
-	if (!known)
-		return SIPDAM_INTERFACE_OTHER;
-	if (known->ifindex[0] == ifindex)
+	if (interfaces.ifindex[0] == ifindex)
 		return 0;
 	for (__u32 slot = 1; slot < SIPDAM_INTERFACES_MAX; slot++)
-		if (known->ifindex[slot] == ifindex)
+		if (interfaces.ifindex[slot] == ifindex)
 			return slot;
 	return SIPDAM_INTERFACE_OTHER;
 }
 
-static __always_inline void count_packet(struct sipdam_counters *count, int reason, int verdict,
-					 const struct packet *packet, const struct message *message)
+static __always_inline struct sipdam_counters *counters_of(__u32 ifindex)
 {
-	__u32 transport = packet->protocol == IPPROTO_TCP ? SIPDAM_TRANSPORT_TCP : SIPDAM_TRANSPORT_UDP;
-	__u32 bytes = packet->length;
+	__u32 slot = interface_slot(ifindex);
 
+	return bpf_map_lookup_elem(&counters, &slot);
+}
+
+static __always_inline void count_packet(struct sipdam_counters *count, int reason, int verdict,
+					 __u32 transport, __u32 bytes, const struct message *message)
+{
 	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)],
 		  bytes);
 	if (!message->class)
@@ -97,6 +96,22 @@ static __always_inline bool spares_all(const struct sipdam_policy *policy, __u64
 	return policy->monitor || (policy->deadline && now >= policy->deadline);
 }
 
+/*
+ * Counts and ends a plain datagram that is dropped and was found to be a message of a known method. Not in a trial,
+ * which wants to know more. now: nanoseconds.
+ */
+static __always_inline int drop_plain(struct sipdam_counters *count, int reason,
+				      const struct sipdam_policy *policy, __u64 now, __u32 bytes, __u32 class,
+				      __u32 method)
+{
+	int verdict = spares_all(policy, now) ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
+
+	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)], bytes);
+	count_one(&count->class[verdict][class & (SIPDAM_CLASSES_MAX - 1)], bytes);
+	count_one(&count->method[SIPDAM_TRANSPORT_UDP][verdict][method & (SIPDAM_METHODS_MAX - 1)], bytes);
+	return verdict == SIPDAM_VERDICT_DROP ? XDP_DROP : XDP_PASS;
+}
+
 /* Counts and ends. now: nanoseconds, of a packet with a reason to be dropped; the others need none. */
 static __always_inline int verdict(struct sipdam_counters *count, int reason,
 				   const struct sipdam_policy *policy, __u64 now, const struct packet *packet,
@@ -107,7 +122,9 @@ static __always_inline int verdict(struct sipdam_counters *count, int reason,
 
 	if (is_drop(reason))
 		verdict = spares_all(policy, now) ? SIPDAM_VERDICT_WOULD_DROP : SIPDAM_VERDICT_DROP;
-	count_packet(count, reason, verdict, packet, message);
+	count_packet(count, reason, verdict,
+		     packet->protocol == IPPROTO_TCP ? SIPDAM_TRANSPORT_TCP : SIPDAM_TRANSPORT_UDP,
+		     packet->length, message);
 	if (report)
 		report_trial(report, reason, verdict, packet, message);
 	return verdict == SIPDAM_VERDICT_DROP ? XDP_DROP : XDP_PASS;

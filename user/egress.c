@@ -46,9 +46,9 @@ static int open_map(struct filter *trial, const char *name, struct problem *prob
 /* Its room to work is its own; the trial's record is not pinned, and unused live. */
 static bool is_shared(const struct bpf_map *map, const struct filter *trial)
 {
-	const char *name = bpf_map__name(map);
+	const char *name = pins_name(map);
 
-	return !bpf_map__is_internal(map) && strcmp(name, "egress_room") && (trial || strcmp(name, "trial"));
+	return name && strcmp(name, "egress_room") && (trial || strcmp(name, "trial"));
 }
 
 static int share_maps(struct bpf_object *object, struct filter *trial, struct problem *problem)
@@ -61,10 +61,10 @@ static int share_maps(struct bpf_object *object, struct filter *trial, struct pr
 
 		if (!is_shared(map, trial))
 			continue;
-		fd = open_map(trial, bpf_map__name(map), problem);
+		fd = open_map(trial, pins_name(map), problem);
 		error = fd < 0 ? fd : bpf_map__reuse_fd(map, fd);
 		if (fd >= 0 && error)
-			problem_set(problem, error, "%s: %s", bpf_map__name(map), strerror(-error));
+			problem_set(problem, error, "%s: %s", pins_name(map), strerror(-error));
 		if (error)
 			return error;
 	}

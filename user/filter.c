@@ -193,6 +193,7 @@ int filter_trial_configure(struct filter *filter, const struct settings *setting
 	error = bpf_map_update_elem(bpf_map__fd(filter->skeleton->maps.policy), &zero, &policy, BPF_ANY);
 	if (error)
 		return problem_set(problem, error, "writing the policy: %s", strerror(-error));
+	filter->skeleton->data_active->active = live_front(&policy, 0);
 	return 0;
 }
 
@@ -261,7 +262,9 @@ int filter_program(struct filter *filter)
 
 int filter_map(struct filter *filter, const char *name)
 {
-	return bpf_object__find_map_fd_by_name(filter->skeleton->obj, name);
+	struct bpf_map *map = pins_find_map(filter->skeleton->obj, name);
+
+	return map ? bpf_map__fd(map) : -ENOENT;
 }
 
 void filter_free(struct filter *filter)
@@ -279,7 +282,7 @@ void filter_free(struct filter *filter)
 /* Maps of the trial and what the compiler adds are not pinned. */
 static bool is_pinned(const struct bpf_map *map)
 {
-	return !bpf_map__is_internal(map) && strcmp(bpf_map__name(map), "trial");
+	return pins_name(map) && strcmp(pins_name(map), "trial");
 }
 
 /* Where a pin of this name exists libbpf takes that map, if its shape is the same; else it makes and pins
@@ -293,7 +296,7 @@ static int set_pin_paths(struct bpf_object *object)
 	bpf_object__for_each_map (map, object) {
 		if (!is_pinned(map))
 			continue;
-		error = pins_path(path, sizeof(path), bpf_map__name(map));
+		error = pins_path(path, sizeof(path), pins_name(map));
 		if (!error)
 			error = bpf_map__set_pin_path(map, path);
 		if (error)
@@ -309,9 +312,9 @@ static int set_pin_modes(struct bpf_object *object)
 	char path[300];
 
 	bpf_object__for_each_map (map, object) {
-		mode_t mode = strcmp(bpf_map__name(map), "secrets") ? 0640 : 0600;
-
-		if (is_pinned(map) && !pins_path(path, sizeof(path), bpf_map__name(map)) && chmod(path, mode))
+		if (!is_pinned(map) || pins_path(path, sizeof(path), pins_name(map)))
+			continue;
+		if (chmod(path, strcmp(pins_name(map), "secrets") ? 0640 : 0600))
 			return -errno;
 	}
 	return 0;
@@ -385,7 +388,7 @@ static int check_whole(struct bpf_object *object, struct problem *problem)
 	char path[300];
 
 	bpf_object__for_each_map (map, object) {
-		const char *name = bpf_map__name(map);
+		const char *name = pins_name(map);
 
 		if (!is_pinned(map) || !strcmp(name, "sources") || !strcmp(name, "networks") ||
 		    !strcmp(name, "stamps"))

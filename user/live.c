@@ -26,17 +26,28 @@
 #include "settings_text.h"
 #include "table.h"
 
+/* An older layout's holds the number of its policy alone. */
 static int read_active(__u32 *slot, struct problem *problem)
 {
 	_cleanup_close_ int fd = pins_open("active", true, problem);
+	struct sipdam_front front = {};
 	__u32 zero = 0;
 
 	if (fd < 0)
 		return fd;
-	if (bpf_map_lookup_elem(fd, &zero, slot))
+	if (bpf_map_lookup_elem(fd, &zero, &front))
 		return problem_set(problem, -errno, "reading which policy is in force: %s", strerror(errno));
-	*slot &= 1;
+	*slot = front.active & 1;
 	return 0;
+}
+
+struct sipdam_front live_front(const struct sipdam_policy *policy, __u32 slot)
+{
+	struct sipdam_front front = {.active = slot, .hint_udp = policy->ports[SIPDAM_PORTS_UDP].hint};
+
+	for (int kind = SIPDAM_PORTS_TCP; kind < SIPDAM_PORT_KINDS; kind++)
+		front.hint_tcp |= policy->ports[kind].hint;
+	return front;
 }
 
 int live_policy(struct sipdam_policy *policy, struct problem *problem)
@@ -177,11 +188,35 @@ static int write_text(__u32 slot, const struct sipdam_policy *policy, struct pro
 	return error ? problem_of_commit(error, problem) : 0;
 }
 
+/*
+ * Makes the policy of a slot the one in force. The hints are first widened to what either policy needs and
+ * narrowed when nobody goes by the old one any more: at no moment do they send on what the policy in force keeps.
+ */
+static int switch_to(int active, __u32 slot, const struct sipdam_policy *policy)
+{
+	struct sipdam_front front, next = live_front(policy, slot);
+	__u32 zero = 0;
+	int error = bpf_map_lookup_elem(active, &zero, &front);
+
+	front.hint_udp |= next.hint_udp;
+	front.hint_tcp |= next.hint_tcp;
+	if (!error)
+		error = bpf_map_update_elem(active, &zero, &front, BPF_ANY);
+	front.active = slot;
+	if (!error)
+		error = bpf_map_update_elem(active, &zero, &front, BPF_ANY);
+	if (error)
+		return error;
+	live_wait_for_packets();
+	/* Hints that stay too wide cost some packets a longer way, and no verdict. */
+	bpf_map_update_elem(active, &zero, &next, BPF_ANY);
+	return 0;
+}
+
 static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct problem *problem)
 {
 	_cleanup_close_ int policies = pins_open("policy", false, problem);
 	_cleanup_close_ int active = policies < 0 ? -1 : pins_open("active", false, problem);
-	__u32 zero = 0;
 	int error;
 
 	if (policies < 0 || active < 0)
@@ -189,11 +224,10 @@ static int write_slot(__u32 slot, const struct sipdam_policy *policy, struct pro
 	error = write_text(slot, policy, problem);
 	if (error)
 		return error;
-	if (bpf_map_update_elem(policies, &slot, policy, BPF_ANY) ||
-	    bpf_map_update_elem(active, &zero, &slot, BPF_ANY))
+	if (bpf_map_update_elem(policies, &slot, policy, BPF_ANY))
 		return problem_of_commit(-errno, problem);
-	live_wait_for_packets();
-	return 0;
+	error = switch_to(active, slot, policy);
+	return error ? problem_of_commit(error, problem) : 0;
 }
 
 /* The lines of a table, to be unmapped by the caller. NULL: a problem has been set. */

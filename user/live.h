@@ -14,6 +14,9 @@
 /* No packet that read what has just been replaced is still on its way when this returns. */
 void live_wait_for_packets(void);
 
+/* What packets ask first, with this policy in force at this slot. */
+struct sipdam_front live_front(const struct sipdam_policy *policy, __u32 slot);
+
 /* The policy in force: one small read that needs no privilege beyond the pins' file modes. */
 int live_policy(struct sipdam_policy *policy, struct problem *problem);
 

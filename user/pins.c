@@ -3,6 +3,7 @@
 #include "pins.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -95,6 +96,30 @@ int pins_open(const char *map, bool read_only, struct problem *problem)
 	if (fd < 0)
 		return problem_of_access(fd, path, problem);
 	return fd;
+}
+
+#define DATA_SECTION ".data."
+
+const char *pins_name(const struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+
+	if (!bpf_map__is_internal(map))
+		return name;
+	return strncmp(name, DATA_SECTION, strlen(DATA_SECTION)) ? NULL : name + strlen(DATA_SECTION);
+}
+
+struct bpf_map *pins_find_map(const struct bpf_object *object, const char *name)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map (map, object) {
+		const char *pinned = pins_name(map);
+
+		if (pinned && !strcmp(pinned, name))
+			return map;
+	}
+	return NULL;
 }
 
 /* Every version's record begins with what the first one's had. */

@@ -12,6 +12,9 @@
 #include "problem.h"
 #include "sipdam/state.h"
 
+struct bpf_map;
+struct bpf_object;
+
 /* "/sys/fs/bpf/sipdam", or below $SIPDAM_BPFFS where that is set (private namespaces). */
 const char *pins_directory(void);
 
@@ -36,6 +39,15 @@ int pins_try_lock(void);
 /* Opens the pinned map of this name; read_only needs only the group's read permission.
  * Returns a descriptor or -errno with a problem. */
 int pins_open(const char *map, bool read_only, struct problem *problem);
+
+/*
+ * Under which name a program's map is pinned; NULL: it is not. Those that the program reads without a look-up are
+ * variables of its own to the compiler, in a section ".data.NAME".
+ */
+const char *pins_name(const struct bpf_map *map);
+
+/* The map of a program that is pinned under this name, or NULL. */
+struct bpf_map *pins_find_map(const struct bpf_object *object, const char *name);
 
 /* Path of a pin below the directory. Returns 0 or -ENAMETOOLONG. */
 int pins_path(char *path, size_t size, const char *name);

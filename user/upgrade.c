@@ -202,11 +202,11 @@ static void note_others(struct upgrade *upgrade, struct bpf_object *object)
 	struct bpf_map *map;
 
 	bpf_object__for_each_map (map, object) {
-		const char *name = bpf_map__name(map);
-		bool known = kept_named(name) < KEPT;
+		const char *name = pins_name(map);
+		bool known = !name || kept_named(name) < KEPT;
 
 		for (size_t i = 0; i < sizeof(rewritten) / sizeof(rewritten[0]); i++)
-			known |= !strcmp(rewritten[i], name);
+			known = known || !strcmp(rewritten[i], name);
 		if (!known && was_there(name))
 			begins_anew(upgrade, name);
 	}
@@ -214,7 +214,7 @@ static void note_others(struct upgrade *upgrade, struct bpf_object *object)
 
 int upgrade_take_maps(struct upgrade *upgrade, struct bpf_object *object, struct problem *problem)
 {
-	struct bpf_map *counters = bpf_object__find_map_by_name(object, "counters");
+	struct bpf_map *counters = pins_find_map(object, "counters");
 	struct sipdam_secret secret;
 	bool same_keys = !upgrade_secret(upgrade, &secret);
 	int error = pin_entries_again();
@@ -225,7 +225,7 @@ int upgrade_take_maps(struct upgrade *upgrade, struct bpf_object *object, struct
 			begins_anew(upgrade, "counters");
 	}
 	for (size_t i = 0; !error && i < KEPT; i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(object, kept[i].map);
+		struct bpf_map *map = pins_find_map(object, kept[i].map);
 
 		if (map && goes_on(upgrade, i, map, same_keys))
 			error = bpf_map__reuse_fd(map, upgrade->map[i]);

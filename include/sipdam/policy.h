@@ -114,6 +114,17 @@ enum sipdam_cookies {
 	SIPDAM_COOKIES_OFF = 2,
 };
 
+/*
+ * What every packet asks first, and for nearly all of an edge's traffic the last. The hints are those of the
+ * policy in force and may be more: a packet that they keep is judged by the policy itself.
+ */
+struct sipdam_front {
+	__u32 active; /* which policy is in force; first, and of older layouts all there is */
+	__u32 reserved;
+	__u64 hint_udp, hint_tcp; /* bit (port & 63) of every protected port, as in struct sipdam_ports */
+};
+_Static_assert(sizeof(struct sipdam_front) == 24, "struct sipdam_front");
+
 struct sipdam_policy {
 	__u32 monitor;                    /* 1: count what would be dropped, drop nothing */
 	__u32 list_entries[SIPDAM_LISTS]; /* 0: the program does not look the list up */
