@@ -27,7 +27,10 @@ static __always_inline const struct sipdam_line *index_line(const struct sipdam_
 	return lines ? bpf_map_lookup_elem(lines, &within) : NULL;
 }
 
-/* Behind the gate. A function of its own, so that the kernel verifies its loops once. */
+/*
+ * Prefixes, behind the gate, and all of IPv6. A function of its own, so that the kernel verifies its loops once; single
+ * addresses are found without it.
+ */
 __noinline int list_holds(const struct sipdam_index *index, const struct packet_address *address, __u32 unit)
 {
 	if (!index || !address)
@@ -42,9 +45,17 @@ static __always_inline int list_has(const struct sipdam_policy *policy, __u32 li
 {
 	const struct sipdam_index *index = &policy->index[list];
 
-	if (is_mapped(address) && !index_gate4(index, index_ipv4(address)))
-		return 0;
-	return list_holds(index, address, now >> SIPDAM_UNTIL_SHIFT);
+	__u32 unit = now >> SIPDAM_UNTIL_SHIFT;
+
+	if (is_mapped(address)) {
+		if (!index_gate4(index, index_ipv4(address)))
+			return 0;
+		if (index_has_single4(index, index_ipv4(address), unit))
+			return 1;
+		if (!index_has_prefixes4(index))
+			return 0;
+	}
+	return list_holds(index, address, unit);
 }
 
 #endif

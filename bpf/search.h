@@ -134,7 +134,19 @@ __noinline int prefix6_has(const struct sipdam_index *index, const struct packet
 	return narrow_has(index, sipdam_first_bits(high, bits), SIPDAM_TAG_IPV6(bits), unit);
 }
 
-/* Behind the gate. */
+/* Behind the gate, and before the prefixes: the least that a look-up in a large list costs is one line more. */
+static __always_inline bool index_has_single4(const struct sipdam_index *index, __u32 address, __u32 unit)
+{
+	return unit < index->single4_until && single4_has(index, address);
+}
+
+/* Are there IPv4 entries other than single addresses? */
+static __always_inline bool index_has_prefixes4(const struct sipdam_index *index)
+{
+	return index->solid_until || index->lengths4;
+}
+
+/* Is there a prefix around the address? Behind the gate. */
 static __always_inline bool index_has_ipv4(const struct sipdam_index *index, __u32 address, __u32 unit)
 {
 	__u32 lengths = index->lengths4;
@@ -144,8 +156,6 @@ static __always_inline bool index_has_ipv4(const struct sipdam_index *index, __u
 			return true;
 		lengths = index->open4;
 	}
-	if (unit < index->single4_until && single4_has(index, address))
-		return true;
 	for (__u32 i = 0; i < sizeof(index->length4) && i < lengths; i++)
 		if (prefix4_has(index, address, index->length4[i], unit))
 			return true;

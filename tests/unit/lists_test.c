@@ -60,11 +60,15 @@ static struct sipdam_index build(const struct book *book, __u64 now, __u64 seed)
 /* As list_has() of the program. */
 static bool search(const struct sipdam_index *index, const struct packet_address *address, __u64 now)
 {
+	__u32 unit = now >> SIPDAM_UNTIL_SHIFT;
+
 	lines_read = 0;
 	if (!is_mapped(address))
-		return index_has_ipv6(index, address, now >> SIPDAM_UNTIL_SHIFT);
-	return index_gate4(index, index_ipv4(address)) &&
-	       index_has_ipv4(index, index_ipv4(address), now >> SIPDAM_UNTIL_SHIFT);
+		return index_has_ipv6(index, address, unit);
+	if (!index_gate4(index, index_ipv4(address)))
+		return false;
+	return index_has_single4(index, index_ipv4(address), unit) ||
+	       (index_has_prefixes4(index) && index_has_ipv4(index, index_ipv4(address), unit));
 }
 
 /* ---- the plain way ---- */
