@@ -26,10 +26,7 @@ struct loud {
 	__u16 refusals;
 };
 
-/*
- * The tick, of which it is asked and noted what was told in it: the jiffies by which the clock was read. A trial may
- * change policies and tables within one, and says so.
- */
+/* The tick: the jiffies by which the clock is read. A trial may change policies and tables within one, and says so. */
 static __always_inline __u64 loud_moment(__u64 jiffies)
 {
 	struct sipdam_trial *handed_in = trial_record();

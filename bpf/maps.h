@@ -2,6 +2,10 @@
 /*
  * Every map: what it is for, its bound, who writes it, what happens when it is full and which counter
  * shows it. All are allocated when the program is loaded; nothing a packet does allocates.
+ *
+ * What nearly every packet asks is a variable in a section of its own, ".data.NAME", of which libbpf makes an array
+ * of one entry: reading it is one instruction, where a look-up is ten. It is pinned and kept as the others
+ * are, under NAME, and all CPUs share it: the tool writes it, or an exchange of one word.
  */
 #ifndef MAPS_H
 #define MAPS_H
@@ -11,7 +15,7 @@
 
 #include "sipdam/state.h"
 
-/* Two policies, of which `active` names the one in force. Written by the tool only. */
+/* Two policies, of which `active` names the one in force. Both are written by the tool only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2);

@@ -160,7 +160,7 @@ static __always_inline void hash_source(struct work *work, const struct sipdam_p
 }
 
 /*
- * Will a plain packet be refused by its source's own limit, so that nothing need be made ready for what comes behind
+ * Will a packet be refused by its source's own limit, so that nothing need be made ready for what comes behind
  * that? As the last ones were: a guess, and only time is lost where it is wrong.
  */
 static __always_inline bool is_stormy(const struct work *work)
@@ -1148,8 +1148,8 @@ static __always_inline int refused_again(const struct run *run)
 }
 
 /*
- * The next ones of its kind may be refused in its stead. Not where a drop has consequences for its source, or a list
- * of protected addresses is in force: all are judged then.
+ * A refusal, after some of which the next packets of its kind are refused unasked. Not where a drop has
+ * consequences for its source, or a list of protected addresses is in force: all are judged then.
  */
 static __always_inline void note_loud(const struct run *run, int reason)
 {
@@ -1262,10 +1262,9 @@ static __always_inline int finish(const struct run *run, struct sipdam_counters 
 	return verdict(count, reason, run->policy, work->now, &work->packet, &work->message);
 }
 
-/*
- * One more of a storm, as those before it in this tick. Its clock was read then. In a trial the packet is whole.
- */
-static __always_inline int finish_again(const struct run *run, struct sipdam_counters *count, int reason, __u32 bytes)
+/* One more of a storm, as those before it in this tick, when the clock was read. In a trial the packet is whole. */
+static __always_inline int finish_again(const struct run *run, struct sipdam_counters *count, int reason,
+					__u32 bytes)
 {
 	struct work *work = run->work;
 	struct message message = message_of(work->found);

@@ -141,6 +141,7 @@ static struct sample_case cases[] = {
 	CASE("1,000,000, verification", FILTER, DROP, 5060, ELEVEN, 1000000, VERIFICATION),
 	CASE("16,000,000 spoofed, all stages on", FILTER, DROP, 5060, ELEVEN, 16000000, ALL),
 	CASE("10,000, not among 1,000,000 listed", FILTER, DROP, 5060, ELEVEN, 10000, LISTED),
+	CASE("denied address, of 1,000,000 listed", FILTER, DROP, 5060, SCATTER, 1, LISTED),
 	DENIED_CASE("denied, one of 1,000,000 listed", LISTED, SCATTER, false),
 	DENIED_CASE("denied by a /24, of 1,000,000", LISTED_24, SCATTER << 8, false),
 	DENIED_CASE("denied by a /28, of 1,000,000", LISTED_28, SCATTER << 4, false),

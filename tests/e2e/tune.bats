@@ -106,6 +106,20 @@ says_flood_passes() { (($(stat reasons.within_limits) >= $1)); }
 	stream_is_whole
 }
 
+# INVITEs that were judged, whatever became of them.
+judged() { echo $(($(stat methods.INVITE.passed) + $(stat methods.INVITE.dropped))); }
+
+@test "tune: a port is judged once it is set, and no longer once it is not" {
+	only_source "{rate: 1000, burst: 500}"
+	attach
+	sipdam set ports.udp=5070
+	flood --count 200 --port 5070
+	same "$(judged)" 200
+	flood --count 200
+	same "$(judged)" 200
+	(($(stat reasons.not_sip) >= 200))
+}
+
 @test "tune: a reload of a broken or missing file changes nothing and loses no packet" {
 	attach
 	sipdam set limits.unknown.invite.rate=17
