@@ -68,26 +68,47 @@ static __always_inline struct sipdam_line *failure_line(__u64 hash)
 	return bpf_map_lookup_elem(&failures, &index);
 }
 
-/* Its own word, else one that is of no use any more, else the oldest. now: units, here and below. */
-static __always_inline struct failure_slot failure_find(const struct sipdam_line *line, __u64 hash,
-							__u32 kind, __u32 now)
+/* Is it a source's word of this kind? */
+static __always_inline bool failure_is(__u64 word, __u64 hash, __u32 kind)
 {
-	__u64 own = failure_word(hash, kind, 0, 0) >> (FAILURE_TAG_SHIFT - 1);
-	struct failure_slot slot = {.word = line_word(line, 0)};
+	return word && !((word ^ failure_word(hash, kind, 0, 0)) >> (FAILURE_TAG_SHIFT - 1));
+}
 
+/*
+ * The way of its own word, else of one that is of no use any more, else of the oldest. now: units, here and below.
+ * A function of its own so that the kernel verifies the search once.
+ */
+__noinline int failure_way(__u64 hash, __u32 kind, __u32 now)
+{
+	struct sipdam_line *line = failure_line(hash);
+	__u64 best;
+	int place = 0;
+
+	if (!line)
+		return 0;
+	best = line_word(line, 0);
 #pragma nounroll
 	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
 		__u64 word = line_word(line, way);
 
-		if (word && word >> (FAILURE_TAG_SHIFT - 1) == own)
-			return (struct failure_slot){.word = word, .way = way, .found = true};
-		if (failure_counts(slot.word, now) &&
-		    (!failure_counts(word, now) || failure_age(word, now) > failure_age(slot.word, now))) {
-			slot.word = word;
-			slot.way = way;
+		if (failure_is(word, hash, kind))
+			return way;
+		if (failure_counts(best, now) &&
+		    (!failure_counts(word, now) || failure_age(word, now) > failure_age(best, now))) {
+			best = word;
+			place = way;
 		}
 	}
-	return slot;
+	return place;
+}
+
+static __always_inline struct failure_slot failure_find(const struct sipdam_line *line, __u64 hash,
+							__u32 kind, __u32 now)
+{
+	__u32 way = failure_way(hash, kind, now);
+	__u64 word = line_word(line, way);
+
+	return (struct failure_slot){.word = word, .way = way, .found = failure_is(word, hash, kind)};
 }
 
 static __always_inline bool failure_put(struct sipdam_line *line, const struct failure_slot *slot, __u64 word,
