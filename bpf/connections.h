@@ -43,12 +43,42 @@ struct connection {
 	__u16 port;  /* the server's */
 	__u8 kind;   /* of that: enum sipdam_port_kind */
 	__u8 flags;
+	__u8 greets; /* 1: a ServerHello */
 };
 
-/* What has become of an open connection. */
+/*
+ * What has become of an open connection. On ports of TLS also of its handshake, by what the server says: it sends
+ * a ServerHello soon after it was asked, and acknowledges what the client has to say to that. A server that is late
+ * is the one to blame, and so may be one whose certificate a client refuses, with an alert: of such handshakes
+ * nothing is said. Where a life has a time, that of the word is its beginning, and more bits of it are here.
+ */
 enum connection_life {
 	LIFE_SILENT = 0, /* it has carried no byte */
 	LIFE_CARRIED = 1,
+	LIFE_SPOKEN = 2,   /* it is not to be said who does not finish the handshake */
+	LIFE_FINISHED = 3, /* the handshake is */
+	LIFE_GREETED = 8,  /* to 15: the server has sent its ServerHello at this time, and the client nothing since */
+	LIFE_ASKED = 16,   /* to 31: the client has sent bytes, the first at this time, and the server no hello */
+};
+
+/* More bits than a word's time has, and units of those: 4.3 s and 2.1 s. A server that is not late answers in two
+ * units at most; one that ends a connection has waited for the client if it did for five. */
+#define LIFE_GREETED_BITS 3
+#define LIFE_ASKED_BITS   4
+#define LIFE_GREETED_MOST 4
+#define LIFE_ASKED_MOST   1
+
+/*
+ * What a client sends to finish a handshake has this many bytes at least: ChangeCipherSpec and the shortest Finished
+ * of TLS 1.2 have 43, a Finished of TLS 1.3 50. Alerts have 7, or 30 encrypted and behind a ChangeCipherSpec.
+ */
+#define LIFE_FINISHED_BYTES 40
+
+/* What a segment tells of the handshake of its connection. */
+enum handshake {
+	HANDSHAKE_NONE = 0,
+	HANDSHAKE_LEFT = 1,     /* by the client, who is to blame */
+	HANDSHAKE_FINISHED = 2, /* now, or the server sends behind a finished one */
 };
 
 /* A segment of a packet that has been read. Its numbers are as the sender counts. */
@@ -334,6 +364,87 @@ static __always_inline __u64 counted_ago(__u64 word, __u64 now, const struct sip
 			 SIPDAM_CONNECTION_TIME_MASK, now, policy);
 }
 
+/* ---- its life ---- */
+
+static __always_inline bool is_tls(const struct connection *segment)
+{
+	return segment->kind == SIPDAM_PORTS_TLS || segment->kind == SIPDAM_PORTS_WSS;
+}
+
+static __always_inline bool is_greeted(__u64 life)
+{
+	return (life & ~7ULL) == LIFE_GREETED;
+}
+
+/* The same life, and where it has a time it begins now. */
+static __always_inline __u64 life_from(__u64 life, __u64 now)
+{
+	if (life & LIFE_ASKED)
+		return LIFE_ASKED | (now >> (SIPDAM_CONNECTION_UNIT_SHIFT - LIFE_ASKED_BITS) & 15);
+	if (is_greeted(life))
+		return LIFE_GREETED | (now >> (SIPDAM_CONNECTION_UNIT_SHIFT - LIFE_GREETED_BITS) & 7);
+	return life;
+}
+
+/* Since a life began whose time has so many bits more than the word's; in units of those. */
+static __always_inline __u64 life_age(__u64 word, __u32 bits, __u64 now)
+{
+	__u32 low = (1u << bits) - 1;
+	__u64 time = (word >> SIPDAM_CONNECTION_TIME_SHIFT & SIPDAM_CONNECTION_TIME_MASK) << bits | (life_of(word) & low);
+
+	return units_ago(time, now >> (SIPDAM_CONNECTION_UNIT_SHIFT - bits), SIPDAM_CONNECTION_TIME_MASK << bits | low,
+			 2);
+}
+
+/* Is what the server acknowledges less than it takes to finish a handshake beyond what it did before? */
+__noinline int says_little(__u64 word, __u32 acknowledged)
+{
+#pragma nounroll
+	for (__u32 bytes = 1; bytes < LIFE_FINISHED_BYTES; bytes++)
+		if (next_of(acknowledged - bytes) == (word & SIPDAM_CONNECTION_NEXT_MASK))
+			return 1;
+	return 0;
+}
+
+/* The life of an open connection after a segment of the server's. further: it acknowledges more than before. */
+static __always_inline __u64 life_after(__u64 word, const struct connection *segment, bool further)
+{
+	__u64 life = life_of(word);
+
+	if (!is_tls(segment))
+		return further && !life ? LIFE_CARRIED : life;
+	if (further && (life == LIFE_SPOKEN || is_greeted(life)))
+		return says_little(word, segment->acknowledged) ? LIFE_SPOKEN : LIFE_FINISHED;
+	if (segment->greets && life & LIFE_ASKED)
+		return life_age(word, LIFE_ASKED_BITS, segment->now) <= LIFE_ASKED_MOST
+			       ? life_from(LIFE_GREETED, segment->now)
+			       : LIFE_SPOKEN;
+	if (!further || life)
+		return life;
+	return life_from(segment->greets ? LIFE_GREETED : LIFE_ASKED, segment->now);
+}
+
+/* The life of one that is found open by a segment of the server's, whose client's first bytes came before. */
+static __always_inline __u64 life_found(const struct connection *segment)
+{
+	if (!is_tls(segment))
+		return LIFE_CARRIED;
+	return life_from(segment->greets ? LIFE_GREETED : LIFE_ASKED, segment->now);
+}
+
+/* Has the client left the handshake, where it is the server that ends the connection? */
+static __always_inline bool has_waited_long(__u64 word, __u64 to, __u64 now)
+{
+	return is_greeted(life_of(word)) && is_greeted(life_of(to)) &&
+	       life_age(word, LIFE_GREETED_BITS, now) > LIFE_GREETED_MOST;
+}
+
+static __always_inline int handshake_left(void)
+{
+	count_connection(SIPDAM_CONNECTION_UNFINISHED);
+	return HANDSHAKE_LEFT;
+}
+
 /* Where this connection is in the state asked for; as a place. */
 __noinline int connection_place(__u64 hash, __u32 state)
 {
@@ -423,26 +534,32 @@ __noinline int opening_place(const struct connection *segment, const struct sipd
 	return place;
 }
 
-/* The server's answers pass here: written once a second at most. */
-static __always_inline void note_answer(__u64 now)
+/* What is named by a word of budgets has happened: written once a second at most. */
+static __always_inline void moment_note(__u32 which, __u64 now)
 {
 	__u32 zero = 0;
 	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
-	volatile __u64 *seen = line ? &line->word[SIPDAM_BUDGET_ANSWERED] : NULL;
+	volatile __u64 *seen = line ? &line->word[which] : NULL;
 
 	if (seen && now - *seen > 1000000000ULL)
 		*seen = now;
 }
 
-/* Did they within the last hour? */
-static __always_inline bool answers_were_seen(__u64 now)
+/* Did it within the last hour? */
+static __always_inline bool moment_was_lately(__u32 which, __u64 now)
 {
 	__u32 zero = 0;
 	struct sipdam_line *line = bpf_map_lookup_elem(&budgets, &zero);
-	__u64 seen = line ? line_word(line, SIPDAM_BUDGET_ANSWERED) : 0;
+	__u64 seen = line ? line_word(line, which) : 0;
 
 	/* Signed: the clock of another CPU may be a tick ahead. */
 	return seen && (__s64)(now - seen) < (__s64)(3600 * 1000000000ULL);
+}
+
+/* Do the server's answers to SYNs pass here? */
+static __always_inline bool answers_were_seen(__u64 now)
+{
+	return moment_was_lately(SIPDAM_BUDGET_ANSWERED, now);
 }
 
 /* The server has answered a SYN. */
@@ -452,7 +569,7 @@ static __always_inline void connection_begins(struct sipdam_line *line, const st
 	int place = opening_place(segment, policy);
 	__u64 word = line_word(line, place);
 
-	note_answer(segment->now);
+	moment_note(SIPDAM_BUDGET_ANSWERED, segment->now);
 	if (!(place & PLACE_FOUND)) {
 		count_connection(SIPDAM_CONNECTION_REFUSED);
 		return;
@@ -521,26 +638,33 @@ __noinline int connection_is_known(const struct connection *segment)
 	return place & PLACE_FOUND && (word & OPENING_ISN_MASK) == ((segment->acknowledged - 1) & OPENING_ISN_MASK);
 }
 
-/* The client's FIN has a sequence number of its own, which is no byte that it carried. */
-static __always_inline void connection_finishes(__u64 *place, __u64 word, const struct connection *segment)
+/*
+ * The client's FIN has a sequence number of its own, which is no byte that it carried. Of a handshake that it leaves
+ * with it nothing more is said.
+ */
+static __always_inline bool connection_finishes(__u64 *place, __u64 word, const struct connection *segment)
 {
-	bucket_swap(place, word,
-		    (word & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | next_of(segment->sequence + 1));
+	__u64 to = (word & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | next_of(segment->sequence + 1);
+
+	return bucket_swap(place, word, is_greeted(life_of(word)) ? with_life(to, LIFE_SPOKEN) : to);
 }
 
 /* The client's RST, which the server believes. */
-static __always_inline void connection_resets(__u64 *place, __u64 word, const struct connection *segment,
+static __always_inline bool connection_resets(__u64 *place, __u64 word, const struct connection *segment,
 					      const struct sipdam_policy *policy)
 {
-	if (bucket_swap(place, word, word | 1ULL << SIPDAM_CONNECTION_STATE_SHIFT))
-		count_end(segment, word, policy);
+	if (!bucket_swap(place, word, word | 1ULL << SIPDAM_CONNECTION_STATE_SHIFT))
+		return false;
+	count_end(segment, word, policy);
+	return true;
 }
 _Static_assert(SIPDAM_CONNECTION_RESET == (SIPDAM_CONNECTION_OPEN | 1), "one bit more");
 
-/* The client sends a FIN, or a RST. */
+/* The client sends a FIN, or a RST. Returns an enum handshake. */
 __noinline int connection_leaves(const struct connection *segment, const struct sipdam_policy *policy)
 {
 	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
+	bool leaves = false;
 	__u64 word;
 	int place;
 
@@ -552,10 +676,10 @@ __noinline int connection_leaves(const struct connection *segment, const struct 
 	    (word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->sequence))
 		return 0;
 	if (segment->flags & TCP_RST)
-		connection_resets(&line->word[place & PLACE_WAY], word, segment, policy);
+		leaves = connection_resets(&line->word[place & PLACE_WAY], word, segment, policy);
 	else if (!segment->bytes)
-		connection_finishes(&line->word[place & PLACE_WAY], word, segment);
-	return 1;
+		leaves = connection_finishes(&line->word[place & PLACE_WAY], word, segment);
+	return leaves && is_greeted(life_of(word)) ? handshake_left() : HANDSHAKE_NONE;
 }
 
 /*
@@ -566,31 +690,40 @@ static __always_inline __u64 word_after(__u64 word, const struct connection *seg
 					const struct sipdam_policy *policy, bool again)
 {
 	bool further = (word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->acknowledged);
-	__u64 life = life_of(word);
+	__u64 life;
 
-	if (!(segment->flags & TCP_ACK) || (!further && !again))
+	if (!(segment->flags & TCP_ACK))
 		return word;
-	if (further && !life)
-		life = LIFE_CARRIED;
-	if (again)
-		return open_word(segment, policy, segment->acknowledged, life);
+	life = life_after(word, segment, further);
+	if (again || (life >= LIFE_GREETED && life != life_of(word)))
+		return open_word(segment, policy, segment->acknowledged, life_from(life, segment->now));
 	return (with_life(word, life) & ~(__u64)SIPDAM_CONNECTION_NEXT_MASK) | next_of(segment->acknowledged);
 }
 
-/* The server sends on an open connection. */
-static __always_inline void connection_goes_on(__u64 *place, __u64 word, const struct connection *segment,
-					       const struct sipdam_policy *policy)
+/* The server ends an open connection. Returns an enum handshake. */
+static __always_inline int connection_ends(__u64 *place, __u64 word, __u64 to, const struct connection *segment,
+					   const struct sipdam_policy *policy)
+{
+	if (!bucket_swap(place, word, last_word(segment)))
+		return HANDSHAKE_NONE;
+	count_end(segment, with_life(word, life_of(to)), policy);
+	return has_waited_long(word, to, segment->now) ? handshake_left() : HANDSHAKE_NONE;
+}
+
+/* The server sends on an open connection. Returns an enum handshake. */
+static __always_inline int connection_goes_on(__u64 *place, __u64 word, const struct connection *segment,
+					      const struct sipdam_policy *policy)
 {
 	__u64 ago = counted_ago(word, segment->now, policy);
 	__u64 to = word_after(word, segment, policy, ago);
 
-	if (segment->flags & (TCP_FIN | TCP_RST)) {
-		if (bucket_swap(place, word, last_word(segment)))
-			count_end(segment, with_life(word, life_of(to)), policy);
-		return;
-	}
+	if (segment->flags & (TCP_FIN | TCP_RST))
+		return connection_ends(place, word, to, segment, policy);
 	if (to != word && bucket_swap(place, word, to))
 		count_again(segment, ago, policy);
+	return life_of(to) == LIFE_FINISHED && (segment->bytes || life_of(word) != LIFE_FINISHED)
+		       ? HANDSHAKE_FINISHED
+		       : HANDSHAKE_NONE;
 }
 
 /*
@@ -611,6 +744,7 @@ static __always_inline void connection_returns(__u64 *place, __u64 word, const s
 					       const struct sipdam_policy *policy)
 {
 	bool half = connection_state(word) == SIPDAM_CONNECTION_HALF;
+	__u64 life = half ? life_found(segment) : life_of(word);
 
 	if (segment->flags & (TCP_FIN | TCP_RST)) {
 		bucket_swap(place, word, last_word(segment));
@@ -618,9 +752,9 @@ static __always_inline void connection_returns(__u64 *place, __u64 word, const s
 	}
 	if (half && !segment->bytes && !has_taken_bytes(word, segment))
 		return;
-	connection_opens(place, word, segment,
-			 open_word(segment, policy, segment->acknowledged, half ? LIFE_CARRIED : life_of(word)),
-			 policy);
+	if (!half && life >= LIFE_GREETED) /* its time is over */
+		life = LIFE_SPOKEN;
+	connection_opens(place, word, segment, open_word(segment, policy, segment->acknowledged, life), policy);
 }
 
 /* Where this connection is in any state, open first; as a place. */
@@ -648,18 +782,24 @@ __noinline int connection_place_any(__u64 hash)
 	return place;
 }
 
-/* The server sends data on a connection older than the filter: it is open, and carries. */
+/*
+ * The server sends data on a connection older than the filter: it is open, and carries. Its handshake is finished,
+ * unless this is a part of it.
+ */
 static __always_inline void connection_is_met(struct sipdam_line *line, const struct connection *segment,
 					      const struct sipdam_policy *policy)
 {
 	int place = opening_place(segment, policy);
+	__u64 life = LIFE_CARRIED;
 
+	if (is_tls(segment))
+		life = segment->greets ? LIFE_SPOKEN : LIFE_FINISHED;
 	if (place & PLACE_FOUND)
 		connection_opens(&line->word[place & PLACE_WAY], line_word(line, place), segment,
-				 open_word(segment, policy, segment->acknowledged, LIFE_CARRIED), policy);
+				 open_word(segment, policy, segment->acknowledged, life), policy);
 }
 
-/* A segment that the server sends. */
+/* A segment that the server sends. Returns an enum handshake. */
 __noinline int connection_sends(const struct connection *segment, const struct sipdam_policy *policy)
 {
 	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
@@ -684,10 +824,9 @@ __noinline int connection_sends(const struct connection *segment, const struct s
 	    connection_state(word) == SIPDAM_CONNECTION_ENDED)
 		return 0;
 	if (connection_state(word) == SIPDAM_CONNECTION_OPEN)
-		connection_goes_on(&line->word[place & PLACE_WAY], word, segment, policy);
-	else
-		connection_returns(&line->word[place & PLACE_WAY], word, segment, policy);
-	return 0;
+		return connection_goes_on(&line->word[place & PLACE_WAY], word, segment, policy);
+	connection_returns(&line->word[place & PLACE_WAY], word, segment, policy);
+	return HANDSHAKE_NONE;
 }
 
 #endif

@@ -6,7 +6,8 @@
  *
  *   trusted   a registration that succeeded, of a source that was challenged before or is trusted already
  *   peer      who is sent a request, and who calls and is answered
- *   strikes   refusals of REGISTER and INVITE without a success in between
+ *   strikes   refusals of REGISTER and INVITE without a success in between, and the same of handshakes of TLS
+ *             that a client leaves unfinished
  *
  * On ports of TLS it reads which version the server chooses, for a meter and the gate of tls.min_version.
  *
@@ -25,6 +26,7 @@
 #include "copies.h"
 #include "failures.h"
 #include "gate.h"
+#include "handshakes.h"
 #include "learn.h"
 #include "lists.h"
 #include "packet.h"
@@ -65,6 +67,7 @@ struct work {
 	__u32 sequence, acknowledged;
 	__u16 port;    /* the receiver's */
 	__u8 headless; /* 1: a capture lacks its headers */
+	__u8 greets;   /* 1: it has a ServerHello */
 
 	/* What need not be cleared. */
 	struct clock_cache clock;
@@ -187,7 +190,7 @@ __noinline int classify(frame_t *frame, struct work *work)
 
 /* ---- TLS ---- */
 
-static __always_inline bool is_tls(const struct packet *packet)
+static __always_inline bool is_of_tls(const struct packet *packet)
 {
 	return packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS;
 }
@@ -197,13 +200,16 @@ static __always_inline bool is_tls(const struct packet *packet)
 static __always_inline int judge_opaque(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	enum tls_begins begins;
+	int reason;
 
-	if (!is_tls(&work->packet))
+	if (!is_of_tls(&work->packet))
 		return SIPDAM_REASON_EGRESS;
 	begins = tls_look(frame, &work->packet);
 	if (begins != TLS_BEGINS_SERVER && begins != TLS_BEGINS_CUT)
 		return SIPDAM_REASON_EGRESS;
-	return gate_judge(frame, policy, &work->packet, &work->hello, work->now);
+	reason = gate_judge(frame, policy, &work->packet, &work->hello, work->now);
+	work->greets = reason == SIPDAM_REASON_EGRESS && work->hello.chosen;
+	return reason;
 }
 
 /* ---- who is sent to ---- */
@@ -629,12 +635,47 @@ static __always_inline bool reflects(const struct sipdam_policy *policy, const s
 	       !reflection_admits(policy, work->hash, work->now, sent_bytes(work));
 }
 
+/*
+ * What a handshake of TLS says of the receiver. A function of its own so that it is verified apart: nearly all
+ * segments say nothing.
+ */
+__noinline int learn_handshake(struct work *work, const struct sipdam_policy *policy, int handshake)
+{
+	if (!work || !policy)
+		return 0;
+	if (handshake == HANDSHAKE_FINISHED) {
+		handshake_forgives(work->hash, work->now);
+		return 0;
+	}
+	if (!handshakes_count(policy, tier_of(work, policy)) ||
+	    !handshake_strikes_out(work->hash, work->now, policy->ban_failures))
+		return 0;
+	work->grant.source.lasting = policy->ban_for;
+	work->grant.source.most = policy->ban_max;
+	work->grant.source.cause = SIPDAM_BAN_HANDSHAKES;
+	return ban_source(&work->grant.source);
+}
+
 /* What a segment tells of its connection, whatever it carries. The receiver is known. */
 static __always_inline void learn_connection(const struct sipdam_policy *policy, struct work *work)
 {
+	int handshake;
+
 	work->segment = segment_of(&work->packet, work->stream, work->hash, work->now, work->sequence,
 				   work->acknowledged);
-	connection_sends(&work->segment, policy);
+	work->segment.greets = work->greets;
+	handshake = connection_sends(&work->segment, policy);
+	if (handshake)
+		learn_handshake(work, policy, handshake);
+}
+
+/* The reason of a segment that is not read but for its handshake, and what both tell of its connection. */
+static __always_inline int learn_opaque(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	int reason = judge_opaque(frame, policy, work);
+
+	learn_connection(policy, work);
+	return reason;
 }
 
 /* Does a capture lack bytes that there would be something to learn from? Of some datagrams the first line is enough. */
@@ -657,10 +698,10 @@ static __always_inline int judge(frame_t *frame, const struct sipdam_policy *pol
 	if (!is_datagram(work))
 		hash_stream(work);
 	hash_receiver(work, policy);
+	if (!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP)
+		return learn_opaque(frame, policy, work);
 	if (!is_datagram(work))
 		learn_connection(policy, work);
-	if (!is_datagram(work) && work->packet.port_kind != SIPDAM_PORTS_TCP)
-		return judge_opaque(frame, policy, work);
 	work->tier = tier_of(work, policy);
 	if (work->tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_EGRESS;
@@ -755,7 +796,7 @@ int sipdam_egress(struct __sk_buff *frame)
 	}
 	if (other)
 		work->message.method = SIPDAM_METHOD_NONE;
-	if (!other && !is_tls(&work->packet) && !work->message.method)
+	if (!other && !is_of_tls(&work->packet) && !work->message.method)
 		classify(frame, work);
 	if (report) /* while the packet's source is the sender */
 		report_trial(report, reason, verdict, &work->packet, &work->message);

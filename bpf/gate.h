@@ -46,6 +46,7 @@ __noinline int gate_judge(frame_t *frame, const struct sipdam_policy *policy, co
 		meter->chosen[tls_row(version) & (SIPDAM_TLS_ROWS - 1)]++;
 	if (refused)
 		return SIPDAM_REASON_TLS_VERSION;
+	hello->chosen = version >= 0;
 	if (version == TLS_UNSEEN && policy->tls_min_version && is_short(packet))
 		return SIPDAM_REASON_TRUNCATED;
 	return SIPDAM_REASON_EGRESS;

@@ -29,6 +29,7 @@
 #include "cursor.h"
 #include "fragments.h"
 #include "gate.h"
+#include "handshakes.h"
 #include "known.h"
 #include "lists.h"
 #include "loud.h"
@@ -1187,17 +1188,29 @@ static __always_inline bool tells_of_connection(const struct packet *packet)
 	       (!packet->payload_length || packet->tcp_flags & (TCP_FIN | TCP_RST));
 }
 
-/* What a segment that goes on tells of its connection. */
-static __always_inline void learn_connection(const struct run *run)
+/* A handshake that a source has left unfinished is a strike. A function of its own so that it is verified apart. */
+__noinline int strike_for_handshake(struct work *work, const struct sipdam_policy *policy)
 {
-	struct work *work = run->work;
+	if (!work || !policy || !handshakes_count(policy, work->tier) ||
+	    !handshake_strikes_out(work->segment.source, work->now, policy->ban_failures))
+		return 0;
+	ban_name(&work->offender, &work->packet, policy, work->segment.source, work->now);
+	work->offender.lasting = policy->ban_for;
+	work->offender.most = policy->ban_max;
+	work->offender.cause = SIPDAM_BAN_HANDSHAKES;
+	return ban_source(&work->offender);
+}
 
-	if (!read_segment(run->frame, run->policy, work))
-		return;
-	if (work->packet.tcp_flags & (TCP_FIN | TCP_RST))
-		connection_leaves(&work->segment, run->policy);
-	else
-		connection_acknowledged(&work->segment, run->policy);
+/* What a segment that goes on tells of its connection. A function of its own so that it is verified apart. */
+__noinline int learn_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	if (!policy || !work || !read_segment(frame, policy, work))
+		return 0;
+	if (!(work->packet.tcp_flags & (TCP_FIN | TCP_RST)))
+		return connection_acknowledged(&work->segment, policy);
+	if (connection_leaves(&work->segment, policy) == HANDSHAKE_LEFT)
+		strike_for_handshake(work, policy);
+	return 0;
 }
 
 /* May a packet have a ClientHello? A SYN may, of a client that has been here before (RFC 7413). */
@@ -1223,7 +1236,7 @@ static __always_inline int judge_any(const struct run *run)
 		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
 	    (!is_drop(reason) || spares_all(run->policy, work->now)))
-		learn_connection(run);
+		learn_connection(run->frame, run->policy, work);
 	if (packet->fragment == FRAGMENT_FIRST && packet->family)
 		fragment_remember(packet, reason, work->now ? work->now : clock_now(&work->clock));
 	if (!packet->family)

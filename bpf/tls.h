@@ -76,6 +76,7 @@ struct tls_hello {
 	__u32 spare;     /* bytes of the client's random, at a place as odd or even as that */
 	__u16 bytes;     /* of what supported_versions holds */
 	__u16 legacy;    /* legacy_version */
+	__u32 chosen;    /* 1: a version was read of a ServerHello, and is not refused */
 };
 
 static __always_inline __u32 tls_number(const __u8 *byte)

@@ -149,7 +149,7 @@ static int print_json(const struct ban_entries *entries, __u64 now)
 static void print_text(const struct ban_entries *entries, __u64 now)
 {
 	if (entries->count)
-		printf("%-25s %8s  %-19s %5s %-8s %8s\n", "source", "left", "since", "times", "cause",
+		printf("%-23s %8s  %-19s %5s %-10s %8s\n", "source", "left", "since", "times", "cause",
 		       "dropped");
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct ban_entry *entry = &entries->entry[i];
@@ -159,7 +159,7 @@ static void print_text(const struct ban_entries *entries, __u64 now)
 		address_format_prefix(&entry->source, source);
 		span_format_left(entry->end - now, left, sizeof(left));
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime(&since));
-		printf("%-25s %8s  %-19s %5u %-8s %8llu\n", source, left, when, entry->ban.times,
+		printf("%-23s %8s  %-19s %5u %-10s %8llu\n", source, left, when, entry->ban.times,
 		       ban_cause_name(entry->ban.cause), (unsigned long long)entry->ban.dropped);
 	}
 }

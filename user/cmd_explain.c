@@ -498,6 +498,22 @@ static void print_matches(const struct account *account)
 	}
 }
 
+/* What a source was banned for, in words. */
+static const char *ban_reason_text(int cause)
+{
+	switch (cause) {
+	case SIPDAM_BAN_MANUAL:
+		return "by hand";
+	case SIPDAM_BAN_DROPS:
+		return "for its drops";
+	case SIPDAM_BAN_FAILURES:
+		return "for what the server refused it";
+	case SIPDAM_BAN_HANDSHAKES:
+		return "for handshakes of TLS that it left unfinished";
+	}
+	return ban_cause_name(cause);
+}
+
 static void print_ban(const struct account *account)
 {
 	const struct ban_entry *entry = &account->ban;
@@ -510,12 +526,8 @@ static void print_ban(const struct account *account)
 	strftime(end, sizeof(end), "%Y-%m-%d %H:%M:%S", localtime(&until));
 	span_format_left(entry->end - account->question.now, left, sizeof(left));
 	printf("Ban         since %s until %s (%s)\n", begin, end, left);
-	printf("            %s, number %u in a row; %s packets dropped\n",
-	       entry->ban.cause == SIPDAM_BAN_MANUAL     ? "by hand"
-	       : entry->ban.cause == SIPDAM_BAN_FAILURES ? "for what the server refused it"
-							 : "for its drops",
-	       entry->ban.times,
-	       render_count(entry->ban.dropped, count));
+	printf("            %s, number %u in a row; %s packets dropped\n", ban_reason_text(entry->ban.cause),
+	       entry->ban.times, render_count(entry->ban.dropped, count));
 }
 
 /* What made a source known, in words. */

@@ -107,10 +107,11 @@ static json_t *connections_json(const struct snapshot *snapshot)
 						       (int)count->port[i].port, "open",
 						       (json_int_t)count->port[i].open, "silent",
 						       (json_int_t)count->port[i].silent));
-	return json_pack("{s:o, s:b, s:I, s:I, s:I, s:I}", "ports", ports, "syn_cookies",
+	return json_pack("{s:o, s:b, s:I, s:I, s:I, s:I, s:I}", "ports", ports, "syn_cookies",
 			 snapshot->policy.cookies_on != 0, "opened",
 			 (json_int_t)events[SIPDAM_CONNECTION_OPENED], "ended_silent",
-			 (json_int_t)events[SIPDAM_CONNECTION_SILENT], "uncounted",
+			 (json_int_t)events[SIPDAM_CONNECTION_SILENT], "handshakes_unfinished",
+			 (json_int_t)events[SIPDAM_CONNECTION_UNFINISHED], "uncounted",
 			 (json_int_t)events[SIPDAM_CONNECTION_REFUSED], "displaced_sources",
 			 (json_int_t)events[SIPDAM_CONNECTION_DISPLACED]);
 }
@@ -271,6 +272,9 @@ static void print_connections(const struct snapshot *snapshot)
 	printf("\n            %llu were opened, %llu ended that never carried a byte\n",
 	       (unsigned long long)events[SIPDAM_CONNECTION_OPENED],
 	       (unsigned long long)events[SIPDAM_CONNECTION_SILENT]);
+	if (events[SIPDAM_CONNECTION_UNFINISHED])
+		printf("            %llu handshakes of TLS were left unfinished by who had asked for them\n",
+		       (unsigned long long)events[SIPDAM_CONNECTION_UNFINISHED]);
 	printf("            SYNs beyond the pool %s\n",
 	       snapshot->policy.cookies_on ? "are left to the kernel's SYN cookies"
 					   : "are dropped (connections.syn_cookies)");

@@ -547,6 +547,8 @@ static void metrics_connections(const struct snapshot *snapshot, FILE *out)
 		 "Connections of TCP that were opened on SIP ports."},
 		{SIPDAM_CONNECTION_SILENT, "sipdam_connections_ended_silent_total",
 		 "Connections that ended, or were forgotten, and never carried a byte."},
+		{SIPDAM_CONNECTION_UNFINISHED, "sipdam_tls_handshakes_unfinished_total",
+		 "Handshakes of TLS that the server had answered and the client left unfinished."},
 		{SIPDAM_CONNECTION_REFUSED, "sipdam_connections_uncounted_total",
 		 "Connections that are not counted because open ones have all places they may have."},
 		{SIPDAM_CONNECTION_DISPLACED, "sipdam_connection_sources_displaced_total",

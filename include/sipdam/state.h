@@ -58,7 +58,8 @@ _Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES && SIPDAM_CLASS_WS_U
 #define SIPDAM_BAN_CAUSES(X)                                                                                 \
 	X(MANUAL, 1, "manual")                                                                               \
 	X(DROPS, 2, "drops")                                                                                 \
-	X(FAILURES, 3, "failures")
+	X(FAILURES, 3, "failures")                                                                           \
+	X(HANDSHAKES, 4, "handshakes")
 
 enum sipdam_ban_cause {
 #define X(name, number, label) SIPDAM_BAN_##name = number,
@@ -158,7 +159,8 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 #define SIPDAM_BUDGET_REFLECTION 2
 /* And whether ever a connection was forgotten (bpf/stream.h). */
 #define SIPDAM_BUDGET_FORGOTTEN 3
-#define SIPDAM_BUDGET_ANSWERED 4 /* when the server was last seen to answer a SYN, nanoseconds */
+#define SIPDAM_BUDGET_ANSWERED   4 /* when the server was last seen to answer a SYN, nanoseconds */
+#define SIPDAM_BUDGET_UNFINISHED 5 /* when a handshake of TLS was last left unfinished, the same */
 
 /* What the server has answered to sources lately, see bpf/failures.h; and streams of TCP, see bpf/stream.h.
  */
@@ -169,7 +171,7 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
  * Connections on SIP ports of TCP. A word of `connections` is tag:20 of both ends | state:2 | what the state
  * needs, 0 is free:
  *   half   time:10 in units of 2^28 ns | next:8 | isn:24, low bits of the server's initial sequence number
- *   open   life:5, 0 while it has carried no byte | port:6, its kind less one and its number among those of the
+ *   open   life:5, see bpf/connections.h, 0 while it has carried no byte | port:6, its kind less one and its number among those of the
  *          policy | time:16 in units of 2^35 ns, when it was counted | next:15, a hash of the sequence number that
  *          the server expects of the client, of which an opening has the highest bits
  *   reset  as open: the client says that it is over, and the server has sent nothing since
@@ -205,8 +207,9 @@ enum sipdam_connection_event {
 	SIPDAM_CONNECTION_SILENT = 1,    /* one ended, or was forgotten, that never carried a byte */
 	SIPDAM_CONNECTION_REFUSED = 2,   /* one is not remembered: open ones have all places of its line */
 	SIPDAM_CONNECTION_DISPLACED = 3, /* a source's count of open connections gave way to another's */
+	SIPDAM_CONNECTION_UNFINISHED = 4, /* a client has left a handshake of TLS that the server had answered */
 };
-#define SIPDAM_CONNECTION_EVENTS 4
+#define SIPDAM_CONNECTION_EVENTS 8 /* room for more */
 
 /* A pool's arrival time alone in its cache line, so that pools do not share one. */
 struct sipdam_pool {

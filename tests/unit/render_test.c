@@ -103,6 +103,7 @@ static struct snapshot *make_snapshot(void)
 	};
 	snapshot->connection_events[SIPDAM_CONNECTION_OPENED] = 23;
 	snapshot->connection_events[SIPDAM_CONNECTION_SILENT] = 24;
+	snapshot->connection_events[SIPDAM_CONNECTION_UNFINISHED] = 27;
 	snapshot->connection_events[SIPDAM_CONNECTION_REFUSED] = 25;
 	snapshot->connection_events[SIPDAM_CONNECTION_DISPLACED] = 26;
 	snapshot->interface[0].learns = true;
@@ -515,7 +516,7 @@ static void metrics_are_all_described(void **state)
 		assert_memory_equal(line, name, strlen(name));
 		assert_non_null(strchr(" {", line[strlen(name)]));
 	}
-	assert_int_equal(described, 32);
+	assert_int_equal(described, 33);
 }
 
 static void metrics_tell_of_a_deadline(void **state)
@@ -587,6 +588,7 @@ static void metrics_read_exactly(void **state)
 		"sipdam_connections_silent{transport=\"wss\",port=\"443\"} 0",
 		"sipdam_connections_opened_total 23",
 		"sipdam_connections_ended_silent_total 24",
+		"sipdam_tls_handshakes_unfinished_total 27",
 		"sipdam_connections_uncounted_total 25",
 		"sipdam_connection_sources_displaced_total 26",
 		"sipdam_interface_learns{interface=\"eth0\"} 1",
