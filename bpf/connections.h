@@ -3,7 +3,9 @@
  * Connections of TCP on SIP ports, and how many of them a source has open. What is believed is what the server
  * says, for what arrives may be forged: its answer to a SYN begins a connection, and the client opens it by
  * returning the number that was sent to him; it ends with the server's own FIN or RST. A client's RST is
- * believed while it has the number that the server expects, and until the server sends something all the same.
+ * believed while it has the number that the server expects, and until the server sends something all the same; and
+ * so many of one source as it may have connections, since a server that has nothing to say does not tell of those
+ * that it did not take (for a sum that is wrong), and who sends such would have as many connections as he likes.
  * A connection older than the filter is met when the server sends data on it. Where the server's packets take
  * another way nothing is counted.
  *
@@ -38,6 +40,7 @@ struct connection {
 	__u64 hash;   /* of both ends */
 	__u64 source; /* of the client's source */
 	__u64 now;    /* nanoseconds */
+	__u64 horizon; /* ticks, as in a demand */
 	__u32 sequence, acknowledged;
 	__u32 bytes; /* of payload */
 	__u16 port;  /* the server's */
@@ -649,6 +652,18 @@ static __always_inline bool connection_finishes(__u64 *place, __u64 word, const 
 	return bucket_swap(place, word, is_greeted(life_of(word)) ? with_life(to, LIFE_SPOKEN) : to);
 }
 
+/* Is it one of so many that a source's own word ends in a time? Beside the strikes, where its classes are not. */
+static __always_inline bool reset_is_believed(const struct connection *segment, const struct sipdam_limit *limit)
+{
+	struct demand demand = {.hash = segment->source ^ 1,
+				.now = segment->now >> SIPDAM_TICK_SHIFT,
+				.horizon = segment->horizon,
+				.kind = SIPDAM_KIND_RESETS,
+				.n = 1};
+
+	return source_pays_part(limit, &demand, true);
+}
+
 /* The client's RST, which the server believes. */
 static __always_inline bool connection_resets(__u64 *place, __u64 word, const struct connection *segment,
 					      const struct sipdam_policy *policy)
@@ -660,15 +675,16 @@ static __always_inline bool connection_resets(__u64 *place, __u64 word, const st
 }
 _Static_assert(SIPDAM_CONNECTION_RESET == (SIPDAM_CONNECTION_OPEN | 1), "one bit more");
 
-/* The client sends a FIN, or a RST. Returns an enum handshake. */
-__noinline int connection_leaves(const struct connection *segment, const struct sipdam_policy *policy)
+/* The client sends a FIN, or a RST. resets: how many of those are believed. Returns an enum handshake. */
+__noinline int connection_leaves(const struct connection *segment, const struct sipdam_policy *policy,
+				 const struct sipdam_limit *resets)
 {
 	struct sipdam_line *line = segment ? connection_line(segment->hash) : NULL;
 	bool leaves = false;
 	__u64 word;
 	int place;
 
-	if (!line || !segment || !policy)
+	if (!line || !segment || !policy || !resets)
 		return 0;
 	place = connection_place(segment->hash, SIPDAM_CONNECTION_OPEN);
 	word = line_word(line, place);
@@ -676,7 +692,8 @@ __noinline int connection_leaves(const struct connection *segment, const struct 
 	    (word & SIPDAM_CONNECTION_NEXT_MASK) != next_of(segment->sequence))
 		return 0;
 	if (segment->flags & TCP_RST)
-		leaves = connection_resets(&line->word[place & PLACE_WAY], word, segment, policy);
+		leaves = reset_is_believed(segment, resets) &&
+			 connection_resets(&line->word[place & PLACE_WAY], word, segment, policy);
 	else if (!segment->bytes)
 		leaves = connection_finishes(&line->word[place & PLACE_WAY], word, segment);
 	return leaves && is_greeted(life_of(word)) ? handshake_left() : HANDSHAKE_NONE;

@@ -912,7 +912,8 @@ static __always_inline bool segment_needs_proof(const struct run *run)
  * one that asks for a handshake, or carries data, while the pool of those is exhausted: or forged ones would drain it,
  * and nobody who forges his address has a connection. It is
  * known by the table, or by this host's kernel; where neither can know, since the server's answers were not seen
- * for an hour and no socket here is asked for, all are let by. A function of its own so that it is verified apart.
+ * for an hour and no socket here is asked for, all are let by. Where the table alone could know, it must come again
+ * instead. A function of its own so that it is verified apart.
  */
 __noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
@@ -1201,6 +1202,14 @@ __noinline int strike_for_handshake(struct work *work, const struct sipdam_polic
 	return ban_source(&work->offender);
 }
 
+/* How many connections a source of this tier may end by its own word; who has no cap, all. */
+static __always_inline const struct sipdam_limit *resets_of(const struct sipdam_policy *policy, __u32 tier)
+{
+	if (tier == SIPDAM_TIER_ALLOWED)
+		return &policy->limits[SIPDAM_TIER_ALLOWED][SIPDAM_CLASS_NONE];
+	return tier == SIPDAM_TIER_TRUSTED ? &policy->resets_trusted : &policy->resets;
+}
+
 /* What a segment that goes on tells of its connection. A function of its own so that it is verified apart. */
 __noinline int learn_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
@@ -1208,7 +1217,8 @@ __noinline int learn_connection(frame_t *frame, const struct sipdam_policy *poli
 		return 0;
 	if (!(work->packet.tcp_flags & (TCP_FIN | TCP_RST)))
 		return connection_acknowledged(&work->segment, policy);
-	if (connection_leaves(&work->segment, policy) == HANDSHAKE_LEFT)
+	work->segment.horizon = policy->horizon;
+	if (connection_leaves(&work->segment, policy, resets_of(policy, work->tier)) == HANDSHAKE_LEFT)
 		strike_for_handshake(work, policy);
 	return 0;
 }

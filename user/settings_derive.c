@@ -323,12 +323,24 @@ static void derive_reflection(struct sipdam_policy *policy)
 	policy->reflection_depth = rate ? (__u64)(second * policy->reflection_burst / rate) : 0;
 }
 
+/* So many in the time in which connections are forgotten, and as many at once; 0: unlimited. */
+static struct sipdam_limit limit_of_resets(const struct sipdam_policy *policy, __u32 most)
+{
+	__u64 ticks = policy->connections_forget >> SIPDAM_TICK_SHIFT;
+	__u64 interval = most ? (ticks < SIPDAM_DEPTH_MAX ? ticks : SIPDAM_DEPTH_MAX) / most : 0;
+
+	return (struct sipdam_limit){
+		.interval = interval, .depth = interval * most, .burst = most, .unlimited = !most};
+}
+
 /* Spans of connections in the unit of their words. */
 static void derive_connections(struct sipdam_policy *policy)
 {
 	policy->connections_span = (__u32)(policy->connections_forget >> SIPDAM_CONNECTION_UNIT_SHIFT);
 	if (!policy->connections_span)
 		policy->connections_span = 1;
+	policy->resets = limit_of_resets(policy, policy->connections_per_source);
+	policy->resets_trusted = limit_of_resets(policy, policy->connections_trusted);
 	/* Where it is asked for what the host has, that is for who puts the policy in force to say. */
 	policy->cookies_on = policy->syn_cookies == SIPDAM_COOKIES_ON;
 }
@@ -340,6 +352,10 @@ static void derive_horizon(struct sipdam_policy *policy)
 
 	if (policy->strikes.depth > deepest)
 		deepest = policy->strikes.depth;
+	if (policy->resets.depth > deepest)
+		deepest = policy->resets.depth;
+	if (policy->resets_trusted.depth > deepest)
+		deepest = policy->resets_trusted.depth;
 	if (policy->reflection_depth >> SIPDAM_TICK_SHIFT > deepest)
 		deepest = policy->reflection_depth >> SIPDAM_TICK_SHIFT;
 

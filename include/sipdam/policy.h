@@ -160,6 +160,7 @@ struct sipdam_policy {
 	__u32 cookies_on;            /* 1: SYNs beyond network and pool are left to them; derived */
 	__u32 reserved;
 	struct sipdam_limit cookies; /* so many of those */
+	struct sipdam_limit resets, resets_trusted; /* that a source's own word ends: as many as it may have; derived */
 	__u8 origin[SIPDAM_FIELDS_MAX];          /* enum sipdam_origin by number of the field */
 };
 

@@ -44,6 +44,9 @@ _Static_assert(SIPDAM_CLASS_TLS_HELLO < SIPDAM_KIND_STRIKES && SIPDAM_CLASS_WS_U
 /* The kind that is what the server may answer to a source that it does not know, beside the strikes. */
 #define SIPDAM_KIND_REFLECTION 14
 
+/* The kind that is connections which a source has ended by its own word alone (bpf/connections.h), beside them. */
+#define SIPDAM_KIND_RESETS 0
+
 /*
  * Bans. A line of `bans` says until when: eight sources a line, times in units of a millisecond (2^20 ns)
  * since the clock's beginning; 44 bits of them hold whatever 64 bits of nanoseconds do. What else there is to

@@ -11,6 +11,9 @@
 
 #define HOUR (3600 * SECOND)
 
+/* Spans of forget are counted in whole units from the beginning of time: two of them from the first on. */
+#define SPAN (HOUR / 4 >> SIPDAM_CONNECTION_UNIT_SHIFT << SIPDAM_CONNECTION_UNIT_SHIFT)
+
 #define SERVER  DESTINATION
 #define CLIENT  SOURCE
 #define OTHER   "192.0.2.77"
@@ -513,6 +516,58 @@ static void test_what_ends(void **state)
 		check_ending(lab, &rows[i]);
 }
 
+/* Opens one, and its client resets it. Is it taken for open still? */
+static bool outlives_a_reset(int port)
+{
+	const struct line line = {.port = port};
+	int before = open_connections();
+
+	client_sends(&line, FLAG_SYN, CLIENT_ISN, 0, 0);
+	syn_ack(&line);
+	ack(&line);
+	client_sends(&line, RST, CLIENT_ISN + 1, ISN + 1, 0);
+	return open_connections() != before;
+}
+
+/*
+ * A server that has nothing to say does not tell of a RST that it did not take: by his word alone nobody ends more
+ * connections than he may have, in the time in which they are forgotten. What the server says counts always.
+ */
+static void test_resets_are_bounded(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->now = 10 * SPAN;
+	lab_policy(lab, TWO);
+	assert_false(outlives_a_reset(1));
+	assert_false(outlives_a_reset(2));
+	assert_true(outlives_a_reset(3));
+	assert_true(outlives_a_reset(4));
+	syn(&(struct line){.port = 5}, (struct expect)REFUSED_SYN);
+	syn(&(struct line){.client = OTHER, .port = 5}, (struct expect)A_SYN);
+	server_sends(&(struct line){.port = 3}, RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
+	server_sends(&(struct line){.port = 4}, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+	assert_int_equal(open_connections(), 0);
+	lab->now += HOUR / 8 - SECOND;
+	assert_true(outlives_a_reset(6));
+	lab->now += 2 * SECOND;
+	assert_false(outlives_a_reset(7));
+	/* Who is trusted may have three, who is allowed as many as he likes; and so may all where there is no cap. */
+	way_forget();
+	lab_policy(lab, TWO);
+	assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
+	for (int port = 1; port <= 4; port++)
+		assert_int_equal(outlives_a_reset(port), port > 3);
+	way_forget();
+	lab_policy(lab, "limits: {unknown: {tcp_syn: unlimited}}\nconnections: {per_source: 0}");
+	for (int port = 1; port <= 9; port++)
+		assert_false(outlives_a_reset(port));
+	way_forget();
+	lab_policy(lab, TWO "\nallow: [" CLIENT "]");
+	for (int port = 1; port <= 9; port++)
+		assert_false(outlives_a_reset(port));
+}
+
 /* A connection that ends where none is known takes nothing from those of its source. */
 static void test_ends_of_others(void **state)
 {
@@ -591,9 +646,6 @@ static void test_ended_twice(void **state)
 }
 
 /* ---- time ---- */
-
-/* Spans of forget are counted in whole units from the beginning of time: two of them from the first on. */
-#define SPAN (HOUR / 4 >> SIPDAM_CONNECTION_UNIT_SHIFT << SIPDAM_CONNECTION_UNIT_SHIFT)
 
 static void test_forgotten(void **state)
 {
@@ -1229,6 +1281,7 @@ int main(void)
 		way_test(test_opened_by_the_servers_data),
 		way_test(test_opened_by_what_is_taken),
 		way_test(test_what_ends),
+		way_test(test_resets_are_bounded),
 		way_test(test_ends_of_others),
 		way_test(test_opened_anew),
 		way_test(test_ended_twice),

@@ -778,6 +778,15 @@ static void test_the_horizon_is_beyond_the_deepest_bucket(void **state)
 
 	(void)state;
 	settings_default(&settings);
+	assert_true(settings.policy.horizon == 900 * TICKS + (1 << 24)); /* connections.forget */
+	assert_int_equal(assign(&settings, "connections={per_source: 0, trusted: 1, forget: 7d}", &problem), 0);
+	assert_int_equal(settings_finish(&settings, &problem), 0);
+	assert_true(settings.policy.horizon == SIPDAM_DEPTH_MAX + (1 << 24));
+	assert_int_equal(assign(&settings, "connections={per_source: 30000, trusted: 0, forget: 5m}", &problem), 0);
+	assert_int_equal(settings_finish(&settings, &problem), 0);
+	assert_true(settings.policy.horizon == 300 * TICKS + (1 << 24));
+	assert_int_equal(assign(&settings, "connections={per_source: 0, trusted: 0}", &problem), 0);
+	assert_int_equal(settings_finish(&settings, &problem), 0);
 	assert_true(settings.policy.horizon == 40 * TICKS + (1 << 24));
 	assert_int_equal(assign(&settings, "limits.pool.invite={rate: 1, burst: 259200}", &problem), 0);
 	assert_int_equal(assign(&settings, "limits.network={rate: 1, burst: 50}", &problem), 0);
