@@ -92,6 +92,7 @@ static int open_connections(void)
 struct line {
 	const char *client;
 	int port, to;
+	const char *server; /* NULL: SERVER */
 };
 
 struct segment {
@@ -113,7 +114,8 @@ static bool is_six(const struct line *line)
 
 static void build(const struct line *line, const struct segment *segment, bool from_server)
 {
-	const char *client = line->client ? line->client : CLIENT, *server = is_six(line) ? SERVER6 : SERVER;
+	const char *client = line->client ? line->client : CLIENT;
+	const char *server = line->server ? line->server : is_six(line) ? SERVER6 : SERVER;
 	int port = line->port ? line->port : 40000, to = line->to ? line->to : SIP_PORT;
 	struct recipe recipe = {.family = is_six(line) ? 6 : 4,
 				.source = from_server ? server : client,
@@ -608,6 +610,34 @@ static void test_opened_anew(void **state)
 	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 0);
 	opens(&(struct line){.port = 2});
 	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+}
+
+/* Ends are told apart by each of their four numbers: what is said of one connection is said of no other. */
+static void test_ends_that_differ(void **state)
+{
+	static const struct line lines[] = {
+		{.port = 1},
+		{.port = 2},
+		{.port = 1, .to = TLS_PORT},
+		{.port = 1, .server = "198.51.100.2"},
+		{.port = 1, .server = "198.51.200.1"},
+		{.client = OTHER, .port = 1},
+		{.client = CLIENT6, .port = 1},
+		{.client = CLIENT6, .port = 1, .server = "2001:db8:ffff::2"},
+		{.client = CLIENT6, .port = 1, .server = "2001:db8:fffe::1"},
+		{.client = "2001:db8:1::2", .port = 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		opens(&lines[i]);
+		assert_int_equal(open_connections(), i + 1);
+	}
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		server_sends(&lines[i], RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
+		assert_int_equal(open_connections(), COUNT(lines) - 1 - i);
+	}
+	assert_int_equal(words(TABLE_LEVELS, is_any), 0);
 }
 
 /*
@@ -1284,6 +1314,7 @@ int main(void)
 		way_test(test_resets_are_bounded),
 		way_test(test_ends_of_others),
 		way_test(test_opened_anew),
+		way_test(test_ends_that_differ),
 		way_test(test_ended_twice),
 		way_test(test_forgotten),
 		way_test(test_kept_by_what_the_server_sends),
