@@ -207,7 +207,7 @@ options_are_of_one_command() {
 	only_source "{rate: 1000, burst: 500}"
 	attach
 	sink
-	flood_start --seconds 30
+	flood_start --seconds 120
 	local before after turn
 	for ((turn = 0; turn < 5; turn++)); do
 		before=$(stat packets.dropped)
