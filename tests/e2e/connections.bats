@@ -25,7 +25,7 @@ for order in sys.stdin:
     what, number = order.split()
     if what == "open":
         try:
-            lines[number] = socket.create_connection(("192.0.2.1", 5060), timeout=0.5)
+            lines[number] = socket.create_connection(("192.0.2.1", 5060), timeout=0.9)
             print("open")
         except OSError:
             print("refused")

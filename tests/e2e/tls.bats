@@ -52,13 +52,17 @@ talk() {
 # It talks, and what it says comes back.
 talks() { talk "$@" && grep -qx olleh client.out; }
 
-# Fails with an error of the connection or of TLS, and within a second: fails_at_once PATTERN ADDRESS OPTION...
+# Nanoseconds by which an error comes that is told at once, on a machine that has others to serve too. Silence
+# would last for the ten seconds of the clients.
+AT_ONCE=5000000000
+
+# Fails with an error of the connection or of TLS that is told at once: fails_at_once PATTERN ADDRESS OPTION...
 fails_at_once() {
 	local begin status=0
 	begin=$(date +%s%N)
 	talk "${@:2}" || status=$?
 	cat client.err
-	((status != 0 && status != 124 && $(date +%s%N) - begin < 1000000000))
+	((status != 0 && status != 124 && $(date +%s%N) - begin < AT_ONCE))
 	grep -q "$1" client.err
 }
 
@@ -146,8 +150,10 @@ check_pieces() {
 	refused=$(stat 0 .reasons.tls_version)
 	[ "$(in_pieces "$1" 3 3)" = TLSv1.3 ]
 	begin=$(date +%s%N)
-	! in_pieces "$1" 2 3 2>client.err
-	(($(date +%s%N) - begin < 1000000000))
+	if in_pieces "$1" 2 3 2>client.err; then
+		false
+	fi
+	(($(date +%s%N) - begin < AT_ONCE))
 	cat client.err
 	grep -q 'UNSUPPORTED_PROTOCOL\|WRONG_VERSION' client.err
 	[ "$(stat 0 .reasons.tls_version)" = $((refused + 1)) ]
