@@ -64,6 +64,14 @@ static __always_inline void ban_name(struct ban_request *source, const struct pa
 	source->bits = source_bits(policy, packet);
 }
 
+/* For how long and for what a named source is to be banned: as the policy has it. cause: enum sipdam_ban_cause. */
+static __always_inline void ban_by_policy(struct ban_request *source, const struct sipdam_policy *policy, __u32 cause)
+{
+	source->lasting = policy->ban_for;
+	source->most = policy->ban_max;
+	source->cause = cause;
+}
+
 /*
  * Does a ban of this source hold? Counts the packet with the ban. A function of its own because the caller's
  * stack has no room for it; only called while some ban is in force.

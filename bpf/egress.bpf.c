@@ -313,9 +313,7 @@ static __always_inline void strike(struct work *work, const struct sipdam_policy
 	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures) ||
 	    registration_of(&work->grant.source, &work->slot))
 		return;
-	work->grant.source.lasting = policy->ban_for;
-	work->grant.source.most = policy->ban_max;
-	work->grant.source.cause = SIPDAM_BAN_FAILURES;
+	ban_by_policy(&work->grant.source, policy, SIPDAM_BAN_FAILURES);
 	ban_source(&work->grant.source);
 }
 
@@ -650,9 +648,7 @@ __noinline int learn_handshake(struct work *work, const struct sipdam_policy *po
 	if (!handshakes_count(policy, tier_of(work, policy)) ||
 	    !handshake_strikes_out(work->hash, work->now, policy->ban_failures))
 		return 0;
-	work->grant.source.lasting = policy->ban_for;
-	work->grant.source.most = policy->ban_max;
-	work->grant.source.cause = SIPDAM_BAN_HANDSHAKES;
+	ban_by_policy(&work->grant.source, policy, SIPDAM_BAN_HANDSHAKES);
 	return ban_source(&work->grant.source);
 }
 

@@ -1080,9 +1080,7 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 	if (!source_strikes_out(&policy->strikes, &work->demand))
 		return 0;
 	ban_name(&work->offender, &work->packet, policy, work->source_hash, work->now);
-	work->offender.lasting = policy->ban_for;
-	work->offender.most = policy->ban_max;
-	work->offender.cause = SIPDAM_BAN_DROPS;
+	ban_by_policy(&work->offender, policy, SIPDAM_BAN_DROPS);
 	return 1;
 }
 
@@ -1196,9 +1194,7 @@ __noinline int strike_for_handshake(struct work *work, const struct sipdam_polic
 	    !handshake_strikes_out(work->segment.source, work->now, policy->ban_failures))
 		return 0;
 	ban_name(&work->offender, &work->packet, policy, work->segment.source, work->now);
-	work->offender.lasting = policy->ban_for;
-	work->offender.most = policy->ban_max;
-	work->offender.cause = SIPDAM_BAN_HANDSHAKES;
+	ban_by_policy(&work->offender, policy, SIPDAM_BAN_HANDSHAKES);
 	return ban_source(&work->offender);
 }
 
