@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pins.h"
 #include "settings.h"
 
 #define NAMES_ROOM 64
@@ -106,4 +107,13 @@ error_t action_parse(int key, char *argument, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+int action_lock(const struct action_arguments *arguments, int *lock, struct problem *problem)
+{
+	*lock = -1;
+	if (arguments->action == ACTION_LIST)
+		return 0;
+	*lock = pins_lock(false, problem);
+	return *lock < 0 ? *lock : 0;
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "problem.h"
+
 /* Operands of one command; more come by an import. */
 #define ACTION_OPERANDS_MAX 256
 
@@ -36,5 +38,9 @@ struct action_arguments {
 
 /* An argp parser whose input is a struct action_arguments: options 'f' and 'j', the action, its operands. */
 error_t action_parse(int key, char *argument, struct argp_state *state);
+
+/* Takes pins_lock where the action changes something, which is all but list: *lock, to be closed, is -1 where not.
+ * 0 or -errno with a problem. */
+int action_lock(const struct action_arguments *arguments, int *lock, struct problem *problem);
 
 #endif

@@ -340,16 +340,13 @@ static const struct argp deny_parser = {
 	       "  sipdam deny flush drop.txt",
 };
 
-/* Under the lock of the pins where something changes. */
 static int run(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_close_ int lock = -1;
 	int error = pins_check(NULL, problem);
 
-	if (!error && arguments->action.action != ACTION_LIST) {
-		lock = pins_lock(false, problem);
-		error = lock < 0 ? lock : 0;
-	}
+	if (!error)
+		error = action_lock(&arguments->action, &lock, problem);
 	return error ? error : runs[arguments->action.action](arguments, problem);
 }
 

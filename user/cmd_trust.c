@@ -355,17 +355,13 @@ static const struct argp parser = {
 	       "  sipdam trust list",
 };
 
-/* Under the lock of the pins where something changes. */
 static int run(struct change *change, struct problem *problem)
 {
 	_cleanup_close_ int lock = -1;
-	int error;
+	int error = action_lock(change->arguments, &lock, problem);
 
-	if (change->arguments->action != ACTION_LIST) {
-		lock = pins_lock(false, problem);
-		if (lock < 0)
-			return lock;
-	}
+	if (error)
+		return error;
 	error = runs[change->arguments->action](change, problem);
 	known_close(&change->known);
 	targets_free(&change->targets);
