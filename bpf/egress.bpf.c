@@ -249,7 +249,7 @@ static __always_inline __u64 least_of(__u64 one, __u64 other)
 
 /* registered: as in a record; 0 for a peer. */
 static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, __u32 cause,
-				  __u64 lasting, __u16 registered)
+				  __u64 lasting, __u32 registered)
 {
 	struct grant *grant = &work->grant;
 	bool trusted = cause == SIPDAM_KNOWN_REGISTRATION;
@@ -331,6 +331,8 @@ static __always_inline void registered(struct work *work, const struct sipdam_po
 	if (lifetime)
 		grant(work, policy, SIPDAM_KNOWN_REGISTRATION, least_of(lifetime, policy->trust_ttl),
 		      registered_until(work->now, least_of(lifetime, SIPDAM_REGISTERED_MOST)));
+	else
+		registration_ends(&work->grant.source, &work->slot);
 }
 
 static __always_inline bool is_challenge(__u32 status)

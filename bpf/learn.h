@@ -28,7 +28,7 @@ struct grant {
 	__u16 port;                /* of a device behind it, host byte order; 0: not told */
 	__u8 trusted;              /* else a peer */
 	__u8 cause;                /* enum sipdam_known_cause */
-	__u16 registered;          /* as in a record; 0: not told */
+	__u32 registered;          /* as in a record; 0: not told */
 };
 
 /* Where a source is, or may go. */
@@ -161,11 +161,11 @@ static __always_inline void known_write(struct sipdam_known *record, const struc
 }
 
 /* When a registration ends, as a record has it: never 0, and no later than it does. */
-static __always_inline __u16 registered_until(__u64 now, __u64 lasting)
+static __always_inline __u32 registered_until(__u64 now, __u64 lasting)
 {
-	__u16 units = (now + lasting) >> SIPDAM_REGISTERED_UNIT_SHIFT;
+	__u32 units = (now + lasting) >> SIPDAM_REGISTERED_UNIT_SHIFT & SIPDAM_REGISTERED_MASK;
 
-	return units ? units : 0xffff;
+	return units ? units : SIPDAM_REGISTERED_MASK;
 }
 
 enum registration {
@@ -177,19 +177,35 @@ enum registration {
 /* What is known of a source's registration. Nothing is of one whose place another source has taken since. */
 __noinline int registration_of(const struct ban_request *source, struct known_slot *slot)
 {
-	const __u16 most = SIPDAM_REGISTERED_MOST >> SIPDAM_REGISTERED_UNIT_SHIFT;
+	const __u32 most = SIPDAM_REGISTERED_MOST >> SIPDAM_REGISTERED_UNIT_SHIFT;
 	const struct sipdam_known *record;
-	__u16 left;
+	__u32 left;
 
 	if (!source || !slot || !known_find_slot(source, slot) || !slot->own)
 		return REGISTRATION_NONE;
 	record = known_record(source->hash, slot->way);
 	if (!record || !record->registered)
 		return REGISTRATION_NONE;
-	left = record->registered - (__u16)(source->now >> SIPDAM_REGISTERED_UNIT_SHIFT);
+	left = (record->registered - (source->now >> SIPDAM_REGISTERED_UNIT_SHIFT)) & SIPDAM_REGISTERED_MASK;
 	if (left && left <= most)
 		return REGISTRATION_LASTS;
-	return (__u16)-left <= most ? REGISTRATION_ENDED : REGISTRATION_NONE;
+	return (-left & SIPDAM_REGISTERED_MASK) <= most ? REGISTRATION_ENDED : REGISTRATION_NONE;
+}
+
+/*
+ * An account of a source has no binding any more: its registration ends now, unless other devices were seen behind
+ * the address, whose registrations may be others'.
+ */
+__noinline int registration_ends(const struct ban_request *source, struct known_slot *slot)
+{
+	struct sipdam_known *record;
+
+	if (!source || !slot || registration_of(source, slot) != REGISTRATION_LASTS)
+		return 0;
+	record = known_record(source->hash, slot->way);
+	if (record && record->devices <= 1)
+		record->registered = registered_until(source->now, 0);
+	return 0;
 }
 
 /*

@@ -183,6 +183,8 @@ static struct sipdam_known next_record(const struct place *place, const struct k
 
 	if (!holds)
 		record.since = record.turned = now;
+	if (place->own)
+		record.registered = place->record->registered;
 	record.tag = (__u16)(hash >> SIPDAM_KNOWN_TAG_SHIFT);
 	record.cause = (__u8)grant->cause;
 	see_port(&record, grant->port, grant->ttl, now);

@@ -115,8 +115,9 @@ enum sipdam_known_cause {
 #undef X
 };
 
-/* A registration's end in a record: units of 69 s (2^36 ns) in 16 bits, a day at most. */
+/* A registration's end in a record: units of 69 s (2^36 ns) in 24 bits, which wrap after 36 years; a day at most. */
 #define SIPDAM_REGISTERED_UNIT_SHIFT 36
+#define SIPDAM_REGISTERED_MASK       0xffffffu
 #define SIPDAM_REGISTERED_MOST       (86400ULL * 1000000000)
 
 /* Distinct devices behind one address that are told apart, by their ports. */
@@ -130,9 +131,8 @@ struct sipdam_known {
 	__u16 tag;       /* low bits of the word's: a record whose word has another is being written */
 	__u8 devices;    /* bits set in either, 1 at least: what the limits of the source grow by */
 	__u8 bits;       /* of the prefix, over 128: a source by another source_key is unknown */
-	__u8 cause;      /* enum sipdam_known_cause */
-	__u8 reserved;
-	__u16 registered; /* until when the longest registration lasts, beyond trust.ttl too; units; 0: none */
+	__u32 cause : 8;       /* enum sipdam_known_cause */
+	__u32 registered : 24; /* until when the longest registration lasts, beyond trust.ttl too; units; 0: none */
 };
 _Static_assert(sizeof(struct sipdam_known) == 56, "struct sipdam_known");
 

@@ -34,6 +34,7 @@
 #define CHALLENGE  ANSWER("401", "REGISTER", "")
 #define CONTACT    "Contact: <sip:a@192.0.2.1>;expires=600\r\n"
 #define REGISTERED ANSWER("200", "REGISTER", CONTACT)
+#define LEAVES     ANSWER("200", "REGISTER", "") /* no binding is left */
 #define REQUEST    "OPTIONS sip:a@192.0.2.1 SIP/2.0\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 
 enum { TABLE_FAILURES, TABLE_STREAMS, TABLE_BUDGETS, TABLE_VERIFIED };
@@ -277,7 +278,7 @@ static void test_renewal_beyond_the_trust(void **state)
 	static const struct {
 		const char *first;
 		int after; /* seconds */
-		enum { NOTHING, CALLED, ANOTHER, BY_HAND } between;
+		enum { NOTHING, CALLED, ANOTHER, BY_HAND, LEFT, ONE_LEFT } between;
 		enum who who;
 	} rows[] = {
 		{LASTS("7200"), 301, NOTHING, TRUSTED},
@@ -288,6 +289,8 @@ static void test_renewal_beyond_the_trust(void **state)
 		{LASTS("7200"), 7300, CALLED, STRANGER}, /* a peer for an hour from 301 s on */
 		{LASTS("7200"), 3000, ANOTHER, STRANGER},
 		{LASTS("7200"), 3000, BY_HAND, STRANGER}, /* taken from it */
+		{LASTS("7200"), 3000, LEFT, STRANGER},
+		{LASTS("7200"), 3000, ONE_LEFT, TRUSTED},
 		{LASTS("604800"), 86000, NOTHING, TRUSTED},
 		{LASTS("604800"), 86500, NOTHING, STRANGER},
 		{LASTS("300"), 301, NOTHING, STRANGER},
@@ -303,10 +306,14 @@ static void test_renewal_beyond_the_trust(void **state)
 		way_forget();
 		answers(PHONE, CHALLENGE);
 		answers(PHONE, rows[i].first);
+		if (rows[i].between == ONE_LEFT)
+			answers_port(PHONE, 5071, rows[i].first);
 		lab->now = begin + 301 * SECOND;
 		is(PHONE, STRANGER);
 		if (rows[i].between == CALLED)
 			requests(PHONE);
+		if (rows[i].between == LEFT || rows[i].between == ONE_LEFT)
+			answers(PHONE, LEAVES);
 		if (rows[i].between == BY_HAND)
 			known_remove(&lab->known, &source, lab->now);
 		lab->now = begin + (__u64)rows[i].after * SECOND;
@@ -752,15 +759,21 @@ static void test_once_registered(void **state)
 	static const struct {
 		const char *name;
 		int after; /* seconds since a registration of ten minutes */
-		enum { ITSELF, ANOTHER_SOURCE, TAKEN } who;
+		enum { ITSELF, ANOTHER_SOURCE, TAKEN, TRUSTED_BY_HAND, ALL_LEFT, ONE_OF_TWO_LEFT } who;
 		bool banned;
 	} rows[] = {
 		{"registered", 0, ITSELF, false},
 		{"it has ended", 610, ITSELF, false},
 		{"nearly a day ago", 600 + 86000, ITSELF, false},
 		{"more than a day ago", 600 + 86600, ITSELF, true},
+		{"weeks ago", 51 * 86400 + 43200, ITSELF, true}, /* what 16 bits of its end would say is to come */
+		{"a day later", 52 * 86400 + 43200, ITSELF, true},
 		{"somebody else", 0, ANOTHER_SOURCE, true},
 		{"taken from it by hand", 0, TAKEN, true},
+		{"trusted by hand for a minute since", 3600, TRUSTED_BY_HAND, false},
+		{"it has left at once, nearly a day ago", 86000, ALL_LEFT, false},
+		{"it has left at once, more than a day ago", 86700, ALL_LEFT, true},
+		{"one device of two has left", 86700, ONE_OF_TWO_LEFT, false},
 	};
 	struct lab *lab = *state;
 
@@ -770,9 +783,17 @@ static void test_once_registered(void **state)
 
 		way_forget();
 		registers(PHONE);
+		if (rows[i].who == ONE_OF_TWO_LEFT)
+			answers_port(PHONE, 5071, REGISTERED);
+		if (rows[i].who == ALL_LEFT || rows[i].who == ONE_OF_TWO_LEFT)
+			answers(PHONE, LEAVES);
 		if (rows[i].who == TAKEN)
 			known_remove(&lab->known, &source, lab->now);
 		lab->now += (__u64)rows[i].after * SECOND;
+		if (rows[i].who == TRUSTED_BY_HAND) {
+			assert_int_equal(lab_know(lab, PHONE, true, 0, MINUTE), 0);
+			lab->now += 2 * MINUTE;
+		}
 		refuse(victim, CHALLENGE, 25, SECOND);
 		if (is_banned(victim) != rows[i].banned)
 			fail_msg("%s: %d", rows[i].name, is_banned(victim));
