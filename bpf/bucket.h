@@ -155,6 +155,28 @@ static __always_inline struct bucket_slot line_find(const struct sipdam_line *li
 	return line_victim(line, now, horizon);
 }
 
+/* The same where it matters only if it is there. */
+static __always_inline struct bucket_slot line_own(const struct sipdam_line *line, __u64 tag, __u64 now,
+						   __u64 horizon)
+{
+#pragma unroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line_word(line, way);
+
+		if (word >> SIPDAM_TAT_BITS == tag)
+			return (struct bucket_slot){word, bucket_ahead(word, now, horizon), way, true};
+	}
+	return (struct bucket_slot){.found = false};
+}
+
+/* Takes what conforms from a word that was found. False where another CPU was faster. */
+static __always_inline bool slot_take(struct sipdam_line *line, const struct bucket_slot *slot, __u64 tag, __u64 now,
+				      __u64 cost)
+{
+	return bucket_swap(&line->word[slot->way & (SIPDAM_WAYS - 1)], slot->word,
+			   tag << SIPDAM_TAT_BITS | ((now + slot->ahead + cost) & TAT_MASK));
+}
+
 /*
  * The debt a bucket starts with. A word of its own is its debt. A new word is a full bucket, unless the
  * one it replaces is a live word of the same source: then it takes that debt over, so that no source

@@ -723,6 +723,23 @@ __noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy,
 	return 1;
 }
 
+/* A bill to the source, all or none; work->demand is of the message's class. */
+static __always_inline bool source_pays_bill(const struct run *run)
+{
+	struct work *work = run->work;
+	const struct message *message = &work->message;
+	int answer = BILL_OPEN;
+
+	if (!message->further && !is_site(work))
+		answer = source_pays_two(limits_of(run), &work->demand, message->data_tokens);
+	if (answer != BILL_OPEN)
+		return answer;
+	make_bill(&work->bill, message);
+	return source_pays(limits_of(run),
+			   (const struct sipdam_limits *)run->policy->limits[SIPDAM_TIER_UNKNOWN],
+			   work->tier == SIPDAM_TIER_TRUSTED ? work->devices : 1, &work->bill, &work->demand);
+}
+
 /* Step 6: the source's own buckets, all that the packet costs or none. */
 static __always_inline bool source_admits(const struct run *run)
 {
@@ -734,11 +751,7 @@ static __always_inline bool source_admits(const struct run *run)
 
 	if (needs_bill(run)) {
 		work->demand = demand;
-		make_bill(&work->bill, message);
-		return source_pays(limits_of(run),
-				   (const struct sipdam_limits *)run->policy->limits[SIPDAM_TIER_UNKNOWN],
-				   work->tier == SIPDAM_TIER_TRUSTED ? work->devices : 1, &work->bill,
-				   &work->demand);
+		return source_pays_bill(run);
 	}
 	if (!is_site(work)) {
 		if (limit_is_unlimited(limit))
@@ -958,6 +971,8 @@ static __always_inline bool pools_admit(const struct run *run)
 	const struct sipdam_limits *limits = (const struct sipdam_limits *)run->policy->pool;
 	__u64 now = run->work->now >> SIPDAM_TICK_SHIFT;
 
+	if (needs_bill(run) && !message->further)
+		return pools_pay_two(limits, message->class, message->tokens, message->data_tokens, now);
 	if (needs_bill(run))
 		return pools_pay(limits, &run->work->bill, now);
 	if (run->work->verified >= VERIFICATION_AGAIN)

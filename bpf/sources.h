@@ -187,6 +187,51 @@ __noinline int source_is_crowded(const struct sipdam_limit *limit, const struct 
 				       demand->horizon, limit, demand->n);
 }
 
+/* What is said of a bill that is looked at as a whole. */
+enum bill_answer {
+	BILL_REFUSED = 0,
+	BILL_PAID = 1,
+	BILL_OPEN = 2, /* its parts are to be asked one by one; nothing was taken */
+};
+
+/*
+ * The bill of nearly all messages over TCP, one class and tcp_data: it is paid, or refused, by two words that the
+ * source has in its line. Anything else about them, and what other CPUs are faster with, is OPEN. part: of the one
+ * class; data: tokens of the other.
+ */
+__noinline int source_pays_two(const struct sipdam_limits *limits, struct demand *part, __u32 data)
+{
+	const struct sipdam_limit *limit, *data_limit;
+	struct bucket_slot slot, data_slot;
+	__u64 cost, data_cost, tag, data_tag;
+	struct sipdam_line *line;
+
+	if (!limits || !part)
+		return BILL_OPEN;
+	limit = &limits->limit[part->kind & (SIPDAM_CLASSES_MAX - 1)];
+	data_limit = &limits->limit[SIPDAM_CLASS_TCP_DATA];
+	line = source_line(part->hash);
+	if (!line || limit_is_unlimited(limit) || limit_is_unlimited(data_limit))
+		return BILL_OPEN;
+	tag = bucket_tag(part->hash, part->kind);
+	data_tag = bucket_tag(part->hash, SIPDAM_CLASS_TCP_DATA);
+	slot = line_own(line, tag, part->now, part->horizon);
+	data_slot = line_own(line, data_tag, part->now, part->horizon);
+	if (!slot.found || !data_slot.found || slot.ahead > limit->depth || data_slot.ahead > data_limit->depth)
+		return BILL_OPEN;
+	cost = bucket_cost(limit, part->n);
+	data_cost = bucket_cost(data_limit, data);
+	if (!bucket_conforms(limit, slot.ahead, cost) || !bucket_conforms(data_limit, data_slot.ahead, data_cost))
+		return BILL_REFUSED;
+	if (!slot_take(line, &slot, tag, part->now, cost))
+		return BILL_OPEN;
+	if (slot_take(line, &data_slot, data_tag, part->now, data_cost))
+		return BILL_PAID;
+	part->kind = SIPDAM_CLASS_TCP_DATA;
+	part->n = data;
+	return source_pays_part(data_limit, part, true);
+}
+
 /*
  * devices: of a trusted source, whose limits grow with them by strangers' ones. part: hash and times; the rest
  * is written here.
@@ -216,13 +261,40 @@ __noinline int source_pays(const struct sipdam_limits *limits, const struct sipd
 	return 1;
 }
 
-__noinline int pools_pay_part(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, __u32 take)
+/* A part of a bill to the pools; asked, or taken. */
+static __always_inline bool pool_pays(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, bool take)
 {
 	struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
 
-	if (!limit || !pool || !n || limit_is_unlimited(limit))
-		return 1;
+	if (!pool || !n || limit_is_unlimited(limit))
+		return true;
 	return take ? pool_takes(limit, class, now, n) : pool_conforms(&pool->tat, now, limit, n);
+}
+
+__noinline int pools_pay_part(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, __u32 take)
+{
+	return !limit || pool_pays(limit, class, now, n, take);
+}
+
+/*
+ * The bill of one class and of so many tokens of tcp_data, asked in the order of their numbers; of the second an
+ * answer that it takes is the question too. now: ticks.
+ */
+__noinline int pools_pay_two(const struct sipdam_limits *limits, __u32 class, __u32 n, __u32 data, __u64 now)
+{
+	__u32 first = class, second = SIPDAM_CLASS_TCP_DATA, first_n = n, second_n = data;
+	const struct sipdam_limit *limit, *other;
+
+	if (!limits)
+		return 1;
+	if (first > second) {
+		first = SIPDAM_CLASS_TCP_DATA, first_n = data;
+		second = class, second_n = n;
+	}
+	limit = &limits->limit[first & (SIPDAM_CLASSES_MAX - 1)];
+	other = &limits->limit[second & (SIPDAM_CLASSES_MAX - 1)];
+	return pool_pays(limit, first, now, first_n, false) && pool_pays(other, second, now, second_n, true) &&
+	       pool_pays(limit, first, now, first_n, true);
 }
 
 /* now: ticks. */

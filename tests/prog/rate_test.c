@@ -434,6 +434,70 @@ static void test_one_of_both_is_unlimited(void **state)
 	lab_forget(lab);
 	lab_send_many(lab, "one each", 4, &large, passes);
 	lab_send(lab, "no INVITE tokens", &large, over_source);
+	/* Of a source that has paid of both before. */
+	lab_policy(lab, SOURCES_ALONE);
+	lab_send(lab, "of both", &large, passes);
+	lab->now += SECOND;
+	lab_policy(lab,
+		   "limits: {unknown: {invite: unlimited, tcp_data: {rate: 1, burst: 4}}, " NO_OTHER "}");
+	lab_send_many(lab, "two of four again", 2, &large, passes);
+	lab_send(lab, "no data tokens again", &large, over_source);
+	lab_policy(lab, "limits: {unknown: {invite: unlimited, tcp_data: unlimited}, " NO_OTHER "}");
+	lab_send_many(lab, "no limit", 3, &large, passes);
+}
+
+/* Two INVITEs of 1,025 bytes are paid for, then a limit that both are of shrinks: the debt is cut at a refusal. */
+static void check_lowered(struct lab *lab, const char *before, const char *after, struct expect drops)
+{
+	static const struct recipe large = {.protocol = TCP, .payload = INVITE_TEXT, .fill = 1025};
+
+	lab_forget(lab);
+	lab_policy(lab, before);
+	lab_send_many(lab, before, 10, &large, passes);
+	lab_policy(lab, after);
+	lab_send(lab, after, &large, drops);
+	lab->now += 2 * SECOND - TICK;
+	lab_send(lab, "a tick early", &large, drops);
+	lab->now += TICK;
+	lab_send(lab, "two seconds later", &large, passes);
+	lab_send(lab, "and no more", &large, drops);
+}
+
+static void test_one_of_both_is_lowered(void **state)
+{
+	check_lowered(*state, "limits: {unknown: {invite: {rate: 1, burst: 20}}}",
+		      "limits: {unknown: {invite: {rate: 0.5, burst: 1}}}", over_source);
+	check_lowered(*state, "limits: {unknown: {tcp_data: {rate: 1, burst: 20}}}",
+		      "limits: {unknown: {tcp_data: {rate: 1, burst: 2}}}", over_source);
+	check_lowered(*state, NOT_VERIFIED "limits: {pool: {invite: {rate: 1, burst: 20}}}",
+		      NOT_VERIFIED "limits: {pool: {invite: {rate: 0.5, burst: 1}}}", over_pool);
+	check_lowered(*state, NOT_VERIFIED "limits: {pool: {tcp_data: {rate: 1, burst: 20}}}",
+		      NOT_VERIFIED "limits: {pool: {tcp_data: {rate: 1, burst: 2}}}", over_pool);
+}
+
+/* Both at once, one word of the source's or both being there before. */
+static void test_both_of_a_source_that_was_here(void **state)
+{
+	static const struct recipe large = {.protocol = TCP, .payload = INVITE_TEXT, .fill = 1025};
+	static const struct recipe small = {.protocol = TCP, .payload = INVITE_TEXT};
+	static const struct recipe data = {.protocol = TCP, .fill = 1024};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {unknown: {invite: {rate: 1, burst: 4}, tcp_data: {rate: 1, burst: 8}}}");
+	for (int known = 0; known < 4; known++) {
+		int invites = known & 1, pieces = known >> 1;
+
+		lab_forget(lab);
+		if (invites)
+			lab_send(lab, "of its class", &small, passes);
+		if (pieces)
+			lab_send(lab, "of tcp_data", &data, segment);
+		lab_send_many(lab, "of both", 2, &large, passes);
+		lab_send_many(lab, "its class again", 2 - invites, &small, passes);
+		lab_send(lab, "none of its class", &large, over_source);
+		lab_send_many(lab, "tcp_data again", 2 - pieces, &data, segment);
+		lab_send(lab, "none of tcp_data", &data, segment_over);
+	}
 }
 
 /* Messages of 24 bytes and more, as they follow each other in one segment. */
@@ -564,6 +628,8 @@ int main(void)
 		lab_test(test_both_or_none_of_a_source),
 		lab_test(test_both_or_none_of_a_pool),
 		lab_test(test_one_of_both_is_unlimited),
+		lab_test(test_one_of_both_is_lowered),
+		lab_test(test_both_of_a_source_that_was_here),
 		lab_test(test_every_message_of_a_segment_costs),
 		lab_test(test_all_messages_of_a_segment_or_none),
 		lab_test(test_messages_of_a_segment_in_network_and_pool),

@@ -30,15 +30,22 @@ static void send_text(struct lab *lab, const char *payload, struct expect expect
 	lab_send(lab, payload, &recipe, expect);
 }
 
-/* How many INVITEs a segment costs: what it leaves of a bucket of 20 goes one by one. */
+/*
+ * How many INVITEs a segment costs: what it leaves of a bucket of 20 goes one by one. Of a source that was never
+ * here, and of one that has paid of both classes before.
+ */
 static void check_cost(struct lab *lab, const struct recipe *segment, int invites)
 {
 	static const struct recipe one = {.protocol = TCP, .payload = INVITE_LINE};
+	static const struct recipe large = {.protocol = TCP, .payload = INVITE_LINE, .fill = 513};
 
-	lab_forget(lab);
-	lab_send(lab, segment->payload, segment, passes);
-	lab_send_many(lab, segment->payload, 20 - invites, &one, passes);
-	lab_send(lab, segment->payload, &one, over_source);
+	for (int before = 0; before < 2; before++) {
+		lab_forget(lab);
+		lab_send_many(lab, segment->payload, before, &large, passes);
+		lab_send(lab, segment->payload, segment, passes);
+		lab_send_many(lab, segment->payload, 20 - before - invites, &one, passes);
+		lab_send(lab, segment->payload, &one, over_source);
+	}
 }
 
 static void test_each_message_costs_a_token(void **state)
