@@ -32,15 +32,45 @@ make_host_behind() {
 
 in_behind() { nsenter --target "$behind" --net -- "$@"; }
 
-# Sends every line back the other way round: serve COMMAND..., which goes where it is to run.
-serve() {
+make_certificate() {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=sip.example.org -days 2 \
 		-keyout key.pem -out certificate.pem 2>/dev/null
+}
+
+# Sends every line back the other way round: serve COMMAND..., which goes where it is to run.
+serve() {
+	make_certificate
 	"$@" openssl s_server -accept 5061 -cert certificate.pem -key key.pem -rev >server.out 2>&1 3>&- &
 	children+=($!)
 	until grep -q ACCEPT server.out; do
 		sleep 0.02
 	done
+}
+
+# The same of one line to a client, and to many at once, which openssl's does not.
+serve_many() {
+	make_certificate
+	start_inside python3 -u -c '
+import socketserver, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("certificate.pem", "key.pem")
+class Client(socketserver.StreamRequestHandler):
+    def setup(self):
+        self.request = context.wrap_socket(self.request, server_side=True)
+        super().setup()
+    def handle(self):
+        self.wfile.write(self.rfile.readline().strip()[::-1] + b"\n")
+        try:
+            self.request.unwrap()
+        except OSError:
+            pass
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address, daemon_threads, request_queue_size = True, True, 64
+server = Server(("192.0.2.1", 5061), Client)
+print("listens")
+server.serve_forever()
+' >server.out 2>server.err
+	until grep -q listens server.out; do sleep 0.02; done
 }
 
 # One conversation: talk ADDRESS OPTION... Its words are in client.out; the answer is openssl's exit status.
@@ -99,6 +129,11 @@ in_pieces() {
 		        arrived.write(wire.recv(65536))
 		print(client.version())
 	EOF
+}
+
+# Begins a handshake a second, so many, and hangs up on the server's answer: leaves ADDRESS COUNT
+leaves() {
+	in_world "$root/build/lab/tls_caller" --to "$SERVER" --from "$1" --hello --hold 200 --rate 1 --seconds "$2"
 }
 
 # Versions of a meter that are not 0: meter offered|chosen
@@ -182,4 +217,37 @@ check_pieces() {
 	: >server.out
 	serve in_behind
 	check_pieces "$BEHIND"
+}
+
+@test "tls: who leaves one handshake after the other is banned; who finishes his, and an office that does, are not" {
+	local leaver=192.0.2.101 office=192.0.2.102 phone=192.0.2.100 i pids
+	make_addresses
+	in_world ip address add "$leaver/24" dev w0
+	in_world ip address add "$office/24" dev w0
+	serve_many
+	sipdam attach e0 --mode native
+	sipdam set ban.failures=4
+	leaves "$leaver" 7 >leaver.out 3>&- &
+	pids=($!)
+	leaves "$office" 7 >office.out 3>&- &
+	pids+=($!)
+	children+=("${pids[@]}")
+	# One phone of the office leaves every handshake; the others finish theirs.
+	for ((i = 0; i < 7; i++)); do
+		talks "$SERVER" -bind "$office"
+		talks "$SERVER" -bind "$phone"
+		sleep 1
+	done
+	wait "${pids[@]}"
+	cat leaver.out office.out
+	sipdam ban list
+	jq -e '.succeeded == 7' office.out
+	[ "$(sipdam ban list --json | jq -c "[.bans[] | [.address, .cause]]")" = "[[\"$leaver\",\"handshakes\"]]" ]
+	sipdam explain "$leaver" | grep -q 'for handshakes of TLS that it left unfinished'
+	if in_world timeout 2 openssl s_client -connect "$SERVER:5061" -bind "$leaver" </dev/null; then
+		false
+	fi
+	talks "$SERVER" -bind "$office"
+	talks "$SERVER" -bind "$phone"
+	(($(stat 0 .reasons.banned) > 0))
 }

@@ -212,6 +212,17 @@ static void shake(struct caller *caller, struct call *call, __u64 number, __u64 
 		call->state = INVITING;
 }
 
+/* A flood has nothing to read from: an answer that is there at once is not gone on with. */
+static bool has_wire(const struct caller *caller, struct call *call)
+{
+	if (!caller->options->hello)
+		return SSL_set_fd(call->tls, call->fd);
+	if (!SSL_set_wfd(call->tls, call->fd))
+		return false;
+	SSL_set0_rbio(call->tls, BIO_new(BIO_s_mem()));
+	return true;
+}
+
 /* The hello has left by the first call of SSL_connect; a flood says no more. */
 static void begin_tls(struct caller *caller, struct call *call, __u64 number, __u64 now)
 {
@@ -220,7 +231,7 @@ static void begin_tls(struct caller *caller, struct call *call, __u64 number, __
 
 	getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	call->tls = error ? NULL : SSL_new(caller->context);
-	if (!call->tls || !SSL_set_fd(call->tls, call->fd)) {
+	if (!call->tls || !has_wire(caller, call)) {
 		end_call(caller, call, REFUSED, now);
 		return;
 	}

@@ -393,6 +393,7 @@ static void test_opened_by_what_is_taken(void **state)
 		{"of another opening", {FLAG_ACK, ISN + 2, CLIENT_ISN + 2}, 0},
 		{"of another opening by its bit 23", {FLAG_ACK, (ISN + 1) ^ 1U << 23, CLIENT_ISN + 2}, 0},
 		{"nothing is acknowledged", {FLAG_PSH, ISN + 1, CLIENT_ISN + 2}, 0},
+		{"none, but the server speaks first", {FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5}, 1},
 		{"a FIN", {FLAG_ACK | FLAG_FIN, ISN + 1, CLIENT_ISN + 2}, 0},
 		{"a RST", {FLAG_ACK | FLAG_RST, ISN + 1, CLIENT_ISN + 2}, 0},
 	};
@@ -405,7 +406,8 @@ static void test_opened_by_what_is_taken(void **state)
 		way_forget();
 		syn_ack(&(struct line){.port = 1});
 		client_sends(&(struct line){.port = 1}, FLAG_ACK | FLAG_PSH, CLIENT_ISN + 1, ISN + 1, 1);
-		server_sends(&(struct line){.port = 1}, sent->flags, sent->sequence, sent->acknowledged, 0);
+		server_sends(&(struct line){.port = 1}, sent->flags, sent->sequence, sent->acknowledged,
+			     sent->bytes);
 		connections_count(way.table[TABLE_CONNECTIONS].memory, SIPDAM_CONNECTION_LINES, &lab->in_force,
 				  lab->now, &count);
 		if (open_connections() != rows[i].open || words(TABLE_LEVELS, is_any) != rows[i].open ||
@@ -439,9 +441,9 @@ struct ending {
 #define FIN (FLAG_FIN | FLAG_ACK)
 #define RST (FLAG_RST)
 
-static void check_ending(struct lab *lab, const struct ending *row)
+static void check_ending(struct lab *lab, const struct ending *row, int to)
 {
-	const struct line line = {.port = 1};
+	const struct line line = {.port = 1, .to = to};
 	__u64 silent = events(SIPDAM_CONNECTION_SILENT);
 
 	way_forget();
@@ -460,7 +462,7 @@ static void check_ending(struct lab *lab, const struct ending *row)
 	silent = events(SIPDAM_CONNECTION_SILENT) - silent;
 	if (open_connections() != row->open || silent != (__u64)row->silent)
 		fail_msg("%s: %d open, %llu silent", row->name, open_connections(), silent);
-	if (client_sends(&(struct line){.port = 2}, FLAG_SYN, 1, 0, 0).reason !=
+	if (client_sends(&(struct line){.port = 2, .to = to}, FLAG_SYN, 1, 0, 0).reason !=
 	    (row->open ? SIPDAM_REASON_SOURCE_RATE : SIPDAM_REASON_WITHIN_LIMITS))
 		fail_msg("%s: a SYN", row->name);
 }
@@ -514,8 +516,10 @@ static void test_what_ends(void **state)
 	};
 	struct lab *lab = *state;
 
-	for (size_t i = 0; i < COUNT(rows); i++)
-		check_ending(lab, &rows[i]);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		check_ending(lab, &rows[i], SIP_PORT);
+		check_ending(lab, &rows[i], TLS_PORT);
+	}
 }
 
 /* Opens one, and its client resets it. Is it taken for open still? */
@@ -603,6 +607,7 @@ static void test_opened_anew(void **state)
 		syn(&line, (struct expect)A_SYN);
 		syn_ack(&line);
 		syn_ack(&line);
+		assert_int_equal(words(TABLE_CONNECTIONS, is_half), 1);
 		ack(&line);
 		ack(&line);
 	}
@@ -610,6 +615,22 @@ static void test_opened_anew(void **state)
 	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 0);
 	opens(&(struct line){.port = 2});
 	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+}
+
+/* And it counts from then on, whenever it was that it was opened before. */
+static void test_opened_anew_later(void **state)
+{
+	struct lab *lab = *state;
+	const struct line line = {.port = 1};
+
+	lab_policy(lab, "connections: {per_source: 1}");
+	lab->now = 10 * SPAN;
+	opens(&line);
+	lab->now = 11 * SPAN;
+	syn_ack(&line);
+	ack(&line);
+	lab->now = 12 * SPAN;
+	syn(&(struct line){.port = 2}, (struct expect)REFUSED_SYN);
 }
 
 /* Ends are told apart by each of their four numbers: what is said of one connection is said of no other. */
@@ -638,6 +659,7 @@ static void test_ends_that_differ(void **state)
 		assert_int_equal(open_connections(), COUNT(lines) - 1 - i);
 	}
 	assert_int_equal(words(TABLE_LEVELS, is_any), 0);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 0); /* nothing comes behind a RST */
 }
 
 /*
@@ -759,6 +781,22 @@ static void test_kept_by_what_the_server_sends(void **state)
 	server_sends(&line, FIN, ISN + 99, CLIENT_ISN + 1, 1);
 	syn(&(struct line){.port = 2}, (struct expect)A_SYN);
 	assert_int_equal(words(TABLE_LEVELS, is_any), 0);
+}
+
+/* One that was forgotten, and sends again, is one more: those that were counted before it stay. */
+static void test_remembered_again(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, TWO);
+	lab->now = 10 * SPAN;
+	opens(&(struct line){.port = 1});
+	lab->now = 12 * SPAN;
+	opens(&(struct line){.port = 2});
+	lab->now = 13 * SPAN;
+	syn(&(struct line){.port = 3}, (struct expect)A_SYN);
+	server_sends(&(struct line){.port = 1}, FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 1);
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
 }
 
 /* The end of one that is forgotten takes none from those that are not. */
@@ -898,7 +936,7 @@ static void test_met_under_way(void **state)
 
 	lab_policy(lab, "connections: {per_source: 1}");
 	server_sends(&line, FLAG_ACK, ISN, 1, 0);
-	server_sends(&line, RST | FLAG_ACK, ISN, 1, 0);
+	server_sends(&line, RST | FLAG_ACK, ISN, 1, 5);
 	server_sends(&line, FIN, ISN, 1, 5);
 	assert_int_equal(open_connections(), 0);
 	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN, 1, 5);
@@ -1150,8 +1188,7 @@ static __u64 keyed(__u64 high, __u64 low)
 	return sipdam_hash(&way.lab->known.table.secret, high, low);
 }
 
-/* Which line a connection has. */
-static __u32 line_of(const char *client, int port)
+static __u64 hash_of(const char *client, int port)
 {
 	struct {
 		__u64 high, low;
@@ -1162,8 +1199,13 @@ static __u32 line_of(const char *client, int port)
 	memcpy((char *)&to.low + 2, mapped, 2);
 	inet_pton(AF_INET, SERVER, (char *)&from.low + 4);
 	inet_pton(AF_INET, client, (char *)&to.low + 4);
-	return keyed(((__u64)port << 16 | SIP_PORT) ^ keyed(from.high, from.low), to.low) &
-	       (SIPDAM_CONNECTION_LINES - 1);
+	return keyed(((__u64)port << 16 | SIP_PORT) ^ keyed(from.high, from.low), to.low);
+}
+
+/* Which line a connection has. */
+static __u32 line_of(const char *client, int port)
+{
+	return hash_of(client, port) & (SIPDAM_CONNECTION_LINES - 1);
 }
 
 /* The next port of a client whose connections have this line, or 0. */
@@ -1247,14 +1289,166 @@ static void test_end_in_a_flood(void **state)
 	}
 }
 
+/* So many connections of other clients that lie in one line, the first being that of port 1 of CLIENT. */
+static void lie_in_a_line(struct line *lines, char clients[][32], int count)
+{
+	__u32 at = line_of(CLIENT, 1);
+	int found = 1;
+
+	lines[0] = (struct line){.port = 1};
+	for (int host = 1; found < count; host++) {
+		int port;
+
+		snprintf(clients[found], 32, "10.3.%d.%d", host / 250, host % 250 + 1);
+		port = port_of_line(clients[found], at, 0);
+		if (!port)
+			continue;
+		lines[found] = (struct line){.client = clients[found], .port = port};
+		found++;
+	}
+}
+
+/* Which of them are open once all have sent the third segment: a bit each. */
+static int open_of(const struct line *lines, int count)
+{
+	int open = 0, before = 0;
+
+	for (int i = 0; i < count; i++) {
+		ack(&lines[i]);
+		open |= (open_connections() != before) << i;
+		before = open_connections();
+	}
+	return open;
+}
+
+/* What gives way to an opening: what is left of others, then connections that are forgotten, then the oldest opening. */
+static void test_what_gives_way(void **state)
+{
+	static char clients[2 * SIPDAM_WAYS][32];
+	static struct line lines[2 * SIPDAM_WAYS];
+	const struct line *more = lines + SIPDAM_WAYS;
+	struct lab *lab = *state;
+	__u64 silent;
+
+	lie_in_a_line(lines, clients, COUNT(lines));
+	/* The oldest opening, and neither the first nor the last one. */
+	for (int i = 0; i < SIPDAM_WAYS; i++) {
+		lab->now = LAB_START + (i == 3 ? 0 : 10 + i) * SECOND;
+		syn_ack(&lines[i]);
+	}
+	lab->now = LAB_START + 20 * SECOND;
+	syn_ack(&more[0]);
+	assert_int_equal(open_of(lines, SIPDAM_WAYS + 1), 0x1ff & ~(1 << 3));
+	/* One that was reset, before openings that are older. */
+	way_forget();
+	for (int i = 0; i < SIPDAM_WAYS - 1; i++)
+		syn_ack(&lines[i]);
+	lab->now += 10 * SECOND;
+	opens(&lines[SIPDAM_WAYS - 1]);
+	client_sends(&lines[SIPDAM_WAYS - 1], RST, CLIENT_ISN + 1, ISN + 1, 0);
+	syn_ack(&more[0]);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), SIPDAM_WAYS);
+	/* One that has ended, the longest ago, before it cannot be told any more; and none that is open. */
+	way_forget();
+	for (int i = 0; i < SIPDAM_WAYS; i++)
+		opens(&lines[i]);
+	for (int i = 1; i < 4; i++) {
+		lab->now = LAB_START + (i == 2 ? 30 : 40 + i) * SECOND;
+		server_sends(&lines[i], FIN, ISN + 6, CLIENT_ISN + 1, 0);
+	}
+	syn_ack(&more[0]);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 1);
+	server_sends(&lines[1], FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5); /* again: their end is known */
+	server_sends(&lines[3], FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5);
+	assert_int_equal(open_connections(), SIPDAM_WAYS - 3);
+	server_sends(&lines[2], FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 0);
+	assert_int_equal(open_connections(), SIPDAM_WAYS - 3 + 1);
+	/* Nor does one that is open give way to one that is met. */
+	way_forget();
+	for (int i = 0; i < SIPDAM_WAYS; i++)
+		opens(&lines[i]);
+	server_sends(&more[0], FLAG_ACK | FLAG_PSH, ISN + 1, CLIENT_ISN + 1, 5);
+	for (int i = 0; i < SIPDAM_WAYS; i++)
+		server_sends(&lines[i], RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
+	assert_int_equal(open_connections(), 0);
+	/* Connections that are forgotten, and those that never carried a byte are counted. */
+	way_forget();
+	lab->now = 10 * SPAN;
+	for (int i = 0; i < SIPDAM_WAYS; i++) {
+		opens(&lines[i]);
+		if (i < 3)
+			carries(&lines[i], 10);
+	}
+	lab->now = 12 * SPAN - 1;
+	syn_ack(&more[0]);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), 0);
+	lab->now = 12 * SPAN;
+	silent = events(SIPDAM_CONNECTION_SILENT);
+	for (int i = 0; i < SIPDAM_WAYS; i++)
+		syn_ack(&more[i]);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_half), SIPDAM_WAYS);
+	assert_int_equal(events(SIPDAM_CONNECTION_SILENT) - silent, SIPDAM_WAYS - 3);
+	/* Whose openings give way once more. */
+	lab->now += SECOND;
+	for (int i = 0; i < SIPDAM_WAYS; i++)
+		syn_ack(&lines[i]);
+	assert_int_equal(events(SIPDAM_CONNECTION_SILENT) - silent, SIPDAM_WAYS - 3);
+}
+
+/* A connection whose words have a tag of 0, which a free one has too. */
+static void test_tag_of_none(void **state)
+{
+	struct line line = {};
+	char client[32];
+
+	(void)state;
+	for (int host = 1; !line.port; host++) {
+		snprintf(client, sizeof(client), "10.4.%d.%d", host / 250, host % 250 + 1);
+		for (int port = 1; port < 65536 && !line.port; port++)
+			if (!(hash_of(client, port) >> SIPDAM_CONNECTION_TAG_SHIFT))
+				line = (struct line){.client = client, .port = port};
+	}
+	server_sends(&line, FLAG_ACK | FLAG_PSH, ISN, 1, 5);
+	assert_int_equal(open_connections(), 1);
+	server_sends(&line, FIN, ISN + 5, 1, 0);
+	assert_int_equal(open_connections(), 0);
+	opens(&line);
+	assert_int_equal(open_connections(), 1);
+	assert_int_equal(words(TABLE_CONNECTIONS, is_any), 1);
+}
+
+/* What lies in one line is told apart: nobody opens, ends or proves a connection with another one's numbers. */
+static void test_others_of_a_line(void **state)
+{
+	static char clients[2][32];
+	static struct line lines[2];
+	struct lab *lab = *state;
+
+	lie_in_a_line(lines, clients, COUNT(lines));
+	syn_ack(&lines[0]);
+	ack(&lines[1]);
+	assert_int_equal(open_connections(), 0);
+	lab_policy(lab, EXHAUSTED);
+	exhaust();
+	assert_int_equal(sends_text(&lines[1], ISN + 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&lines[0], ISN + 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+	ack(&lines[0]);
+	assert_int_equal(open_connections(), 1);
+	client_sends(&lines[1], RST, CLIENT_ISN + 1, ISN + 1, 0);
+	assert_int_equal(open_connections(), 1);
+	client_sends(&lines[0], RST, CLIENT_ISN + 1, ISN + 1, 0);
+	assert_int_equal(open_connections(), 0);
+}
+
 /* A source whose count gave way to others takes nothing from theirs when its connection ends. */
 static void test_end_of_a_displaced_count(void **state)
 {
 	struct sipdam_line *line = way.table[TABLE_LEVELS].memory, others = {};
 	const struct line one = {.port = 1};
+	struct lab *lab = *state;
 	size_t at = 0;
 
-	(void)state;
 	opens(&one);
 	while (!line[at].word[0])
 		at++;
@@ -1264,9 +1458,88 @@ static void test_end_of_a_displaced_count(void **state)
 	server_sends(&one, RST | FLAG_ACK, ISN + 1, CLIENT_ISN + 1, 0);
 	assert_int_equal(open_connections(), 0);
 	assert_memory_equal(&line[at], &others, sizeof(others));
+	lab_policy(lab, TWO);
 	opens(&one); /* and one more of it takes a place, which is counted */
 	assert_int_equal(events(SIPDAM_CONNECTION_DISPLACED), 1);
 	assert_int_equal(words(TABLE_LEVELS, is_any), SIPDAM_WAYS);
+	syn(&(struct line){.port = 2}, (struct expect)A_SYN); /* it has one, and not those of who gave way */
+}
+
+/* Where in the counts a source's word is. */
+static size_t level_at(void)
+{
+	const struct sipdam_line *line = way.table[TABLE_LEVELS].memory;
+	size_t at = 0;
+
+	while (!memcmp(&line[at], &(struct sipdam_line){}, sizeof(*line)))
+		at++;
+	return at;
+}
+
+/* An address of a source whose words have a tag of 0, which a free one has too. */
+static void find_tagless(char client[32])
+{
+	__u64 low = 0;
+
+	for (__u32 host = 1; !low; host++) {
+		__u8 bytes[8] = {0, 0, 0xff, 0xff, 10, host >> 16, host >> 8, host};
+
+		memcpy(&low, bytes, sizeof(low));
+		snprintf(client, 32, "10.%u.%u.%u", host >> 16, host >> 8 & 0xff, host & 0xff);
+		if (keyed(0, low) >> 48)
+			low = 0;
+	}
+}
+
+/* A source's count is its own, wherever in its line: behind those of others, and behind free places. */
+static void test_counts_of_one_line(void **state)
+{
+	static const char *const clients[] = {CLIENT, NULL};
+	struct sipdam_line *line = way.table[TABLE_LEVELS].memory;
+	struct lab *lab = *state;
+	char tagless[32];
+
+	find_tagless(tagless);
+	for (int i = 0; i < 4; i++) {
+		const char *client = clients[i & 1] ? clients[i & 1] : tagless;
+		size_t at;
+
+		way_forget();
+		lab_policy(lab, TWO);
+		opens(&(struct line){.client = client, .port = 1});
+		at = level_at();
+		line[at].word[SIPDAM_WAYS - 1] = line[at].word[0];
+		line[at].word[0] = i & 2 ? 0 : line[at].word[0] ^ 1ULL << 63;
+		opens(&(struct line){.client = client, .port = 2});
+		syn(&(struct line){.client = client, .port = 3}, (struct expect)REFUSED_SYN);
+		assert_int_equal(words(TABLE_LEVELS, is_any), i & 2 ? 1 : 2);
+	}
+}
+
+/* A count never goes below none, or over what it has room for. */
+static void test_ends_of_counts(void **state)
+{
+	struct sipdam_line *line = way.table[TABLE_LEVELS].memory;
+	struct lab *lab = *state;
+	size_t at;
+
+	lab_policy(lab, TWO);
+	lab->now = 10 * SPAN;
+	opens(&(struct line){.port = 1});
+	memset(line, 0, way.table[TABLE_LEVELS].bytes); /* it gave way */
+	lab->now = 11 * SPAN;
+	opens(&(struct line){.port = 2});
+	server_sends(&(struct line){.port = 1}, FIN, ISN + 1, CLIENT_ISN + 1, 0);
+	syn(&(struct line){.port = 3}, (struct expect)A_SYN);
+	lab_policy(lab, "connections: {per_source: 1}");
+	syn(&(struct line){.port = 3}, (struct expect)REFUSED_SYN);
+	at = level_at();
+	line[at].word[0] |= (__u64)SIPDAM_LEVEL_MAX << 33;
+	lab_policy(lab, "connections: {per_source: 0}");
+	opens(&(struct line){.port = 3});
+	lab_policy(lab, "connections: {per_source: 1}");
+	syn(&(struct line){.port = 4}, (struct expect)REFUSED_SYN);
+	assert_int_equal(words(TABLE_LEVELS, is_any), 1);
 }
 
 /* A flood of SYNs with forged sources: those who have connections keep them, and nobody else has any. */
@@ -1310,10 +1583,12 @@ int main(void)
 		way_test(test_resets_are_bounded),
 		way_test(test_ends_of_others),
 		way_test(test_opened_anew),
+		way_test(test_opened_anew_later),
 		way_test(test_ends_that_differ),
 		way_test(test_ended_twice),
 		way_test(test_forgotten),
 		way_test(test_kept_by_what_the_server_sends),
+		way_test(test_remembered_again),
 		way_test(test_end_of_a_forgotten_one),
 		way_test(test_a_clock_that_is_behind),
 		way_test(test_counts_of_ports),
@@ -1327,7 +1602,12 @@ int main(void)
 		way_test(test_who_needs_no_connection),
 		way_test(test_full_line),
 		way_test(test_end_in_a_flood),
+		way_test(test_what_gives_way),
+		way_test(test_others_of_a_line),
+		way_test(test_tag_of_none),
 		way_test(test_end_of_a_displaced_count),
+		way_test(test_counts_of_one_line),
+		way_test(test_ends_of_counts),
 		way_test(test_flood_of_openings),
 	};
 

@@ -127,7 +127,8 @@ static void opens(struct call *call)
  * A step: `h`, the client's hello, acknowledged; `H`, not yet. `S`, the server's first flight; `s`, its hello alone;
  * `r`, that it be asked again; `a`, an alert of its; `d`, data. `A`, the client's alert, `B`, the same before it is
  * acknowledged, `C`, one behind a ChangeCipherSpec, `F`, the least that finishes; `f`, what does not; `k`, all is
- * acknowledged. `X`, the client's FIN; `R`, its RST; `O`, a RST out of order; `x` and `q`, the server's FIN and RST.
+ * acknowledged. `X`, the client's FIN; `D`, one with an alert in it; `R`, its RST; `O`, a RST out of order; `x` and
+ * `q`, the server's FIN and RST; `z`, its hello with a FIN.
  * Figures: tenths of seconds that pass.
  */
 static void step(struct call *call, char what)
@@ -172,6 +173,9 @@ static void step(struct call *call, char what)
 	case 'X':
 		client_sends(call, FLAG_FIN | FLAG_ACK, NULL, 0);
 		break;
+	case 'D':
+		client_sends(call, FLAG_FIN | FLAG_ACK, NULL, 7);
+		break;
 	case 'R':
 		client_sends(call, FLAG_RST, NULL, 0);
 		break;
@@ -182,6 +186,9 @@ static void step(struct call *call, char what)
 		break;
 	case 'x':
 		server_sends(call, FLAG_FIN | FLAG_ACK, NULL, 0);
+		break;
+	case 'z':
+		server_sends(call, FLAG_FIN | FLAG_ACK | FLAG_PSH, SAYS(SERVER_HELLO));
 		break;
 	case 'q':
 		server_sends(call, FLAG_RST | FLAG_ACK, NULL, 0);
@@ -220,6 +227,9 @@ static const struct {
 	{"it refuses with an encrypted alert", "hSCXkx", 0, 0},
 	{"it refuses with an alert that is not yet acknowledged", "hSBXkx", 0, 0},
 	{"it refuses, and all is acknowledged with the server's FIN", "hSBXx", 0, 0},
+	{"it refuses, and that is acknowledged with the server's FIN, late", "hSB220x", 0, 0},
+	{"it refuses with its FIN", "hSDx", 0, 0},
+	{"the server says its hello, and closes", "hz", 0, 0},
 	{"its answer comes in two, the first short", "hSAFXkx", 0, 0},
 	{"no ServerHello: the server is silent", "hXkx", 0, 0},
 	{"no ServerHello: the server resets", "hq", 0, 0},
@@ -230,12 +240,17 @@ static const struct {
 	{"the server is prompt", "h20SXkx", 0, 1},
 	{"the server is late", "h43SXkx", 0, 0},
 	{"the server is late, and it is finished all the same", "h43SFXkx", 0, 0},
+	{"the server is late, and acknowledges meanwhile", "h40k3SXkx", 0, 0},
 	{"the hello waited, and not the server", "600h1SXkx", 0, 1},
 	{"the ServerHello comes twice", "hs3sXkx", 0, 1},
 	{"the server ends it, soon", "hS100x", 0, 0},
 	{"the server ends it with a RST, soon", "hS100q", 0, 0},
 	{"the server has waited", "hS220x", 0, 1},
 	{"the server has waited, and resets", "hS220q", 0, 1},
+	{"the server has waited for five of its units", "hS180x", 0, 1}, /* of 4.3 s, as they lie at LAB_START */
+	{"the server has waited for four", "hS170x", 0, 0},
+	{"the server has waited, and acknowledged meanwhile", "hS110k110x", 0, 1},
+	{"a RST that the server did not take, and has waited since", "hSRd220x", 0, 1},
 	{"the server has waited for minutes", "hS6000x", 0, 1},
 	{"the server has waited for an alert", "hSA220x", 0, 0},
 	{"the server has waited for more behind a finish", "hSF220x", 0, 0},
@@ -268,7 +283,7 @@ static void test_whenever_it_begins(void **state)
 	static const struct {
 		const char *steps;
 		int left;
-	} times[] = {{"h20SXkx", 1}, {"h43SXkx", 0}, {"hS128x", 0}, {"hS220x", 1}, {"h1SFXkx", 0}, {"hSXkx", 1}};
+	} times[] = {{"h20SXkx", 1}, {"h43SXkx", 0}, {"hS128x", 0}, {"hS220x", 1}, {"h1SFXkx", 0}, {"hSXkx", 1}, {"h1z", 0}};
 	struct lab *lab = *state;
 
 	for (int tenth = 0; tenth < 10 * 36; tenth += 7) {
@@ -666,16 +681,41 @@ static void test_what_forgives(void **state)
 	}
 }
 
-/* A connection older than the filter on which the server sends is one that was finished. */
+/* The server acknowledges what comes on a connection that was finished before: so it does of any. */
+static void test_what_is_not_answered(void **state)
+{
+	for (int answered = 0; answered < 2; answered++) {
+		struct call good = {.port = 60000};
+
+		way_clean(state);
+		opens(&good);
+		goes(&good, "hSF");
+		repeats(CLIENT, "hSX", 19, SECOND);
+		goes(&good, answered ? "Fd" : "F");
+		repeats(CLIENT, "hSX", 1, SECOND);
+		assert_int_equal(is_banned(CLIENT), !answered);
+	}
+}
+
+/* A connection older than the filter on which the server sends is one that was finished, if there is one. */
 static void test_older_than_the_filter(void **state)
 {
-	struct call old = {.port = 60000, .client_next = 1000, .server_next = 2000};
+	static const struct {
+		int to;
+		const char *steps;
+		bool forgives;
+	} cases[] = {{TLS_PORT, "dd", true}, {TLS_PORT, "sd", false}, {SIP_PORT, "dd", false}};
 
-	(void)state;
-	repeats(CLIENT, "hSX", 19, SECOND);
-	goes(&old, "dd");
-	repeats(CLIENT, "hSX", 1, SECOND);
-	assert_false(is_banned(CLIENT));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct call old = {.port = 60000, .to = cases[i].to, .client_next = 1000, .server_next = 2000};
+
+		way_clean(state);
+		repeats(CLIENT, "hSX", 19, SECOND);
+		goes(&old, cases[i].steps);
+		repeats(CLIENT, "hSX", 1, SECOND);
+		if (is_banned(CLIENT) == cases[i].forgives)
+			fail_msg("%d, %s: banned %d", cases[i].to, cases[i].steps, is_banned(CLIENT));
+	}
 }
 
 /* Refusals and handshakes are counted apart: who guesses passwords is not forgiven for a handshake, or struck. */
@@ -725,6 +765,7 @@ int main(void)
 		way_test(test_server_that_falls_over),
 		way_test(test_one_bad_phone_of_many),
 		way_test(test_what_forgives),
+		way_test(test_what_is_not_answered),
 		way_test(test_older_than_the_filter),
 		way_test(test_apart_from_refusals),
 	};

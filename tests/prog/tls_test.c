@@ -736,6 +736,36 @@ static void test_what_the_server_may_choose(void **state)
 	egress_free(egress);
 }
 
+/*
+ * The bound of the gate: what the server chose is read of one segment. A client that has it sent in pieces, by a small
+ * window, gets an old version through: all pieces pass, and the meter counts one hello that it did not see. In pieces
+ * that show its version it is refused.
+ */
+static void test_a_choice_in_pieces(void **state)
+{
+	struct hello answer = hello_answer(&hellos[V13], TLS1_VERSION, TLS1_2_VERSION, NULL);
+	size_t bytes = 5 + hello_number(answer.data + 3); /* its record holds the hello alone */
+	const size_t pieces[] = {1, 2, 5, 6, 43, bytes - 1, bytes};
+	struct lab *lab = *state;
+
+	open_egress(lab);
+	lab_policy(lab, GATE_13);
+	for (size_t i = 0; i < COUNT(pieces); i++) {
+		for (size_t at = 0; at < bytes; at += pieces[i]) {
+			struct recipe recipe = segment(40000, answer.data + at,
+						       bytes - at < pieces[i] ? bytes - at : pieces[i]);
+
+			if (pieces[i] == bytes)
+				leaves_so(lab, "whole", &recipe, TLS_PORT, -1, SIPDAM_VERDICT_DROP,
+					  SIPDAM_REASON_TLS_VERSION);
+			else
+				leaves(lab, at ? "a piece more" : "its first piece", &recipe, TLS_PORT,
+				       at ? -1 : SIPDAM_TLS_UNSEEN);
+		}
+	}
+	egress_free(egress);
+}
+
 /* What goes out of a filter that lives: a ServerHello of which nobody can make anything, or what came. */
 static void test_live_on_the_way_out(void **state)
 {
@@ -805,6 +835,7 @@ int main(void)
 		lab_test(test_live_lists_and_fragments),
 		lab_test(test_what_the_server_chooses),
 		lab_test(test_what_the_server_may_choose),
+		lab_test(test_a_choice_in_pieces),
 		lab_test(test_live_on_the_way_out),
 		lab_test(test_every_class_and_reason_had_a_row),
 	};
