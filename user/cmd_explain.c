@@ -143,11 +143,16 @@ static int read_buckets(struct account *account, struct problem *problem)
 	_cleanup_close_ int networks = sources < 0 ? -1 : pins_open("networks", true, problem);
 	_cleanup_close_ int pools = networks < 0 ? -1 : pins_open("pools", true, problem);
 	_cleanup_close_ int verified = pools < 0 ? -1 : pins_open("verified", true, problem);
-	struct explain_maps maps = {sources, networks, pools, secrets, verified};
+	_cleanup_close_ int levels = verified < 0 ? -1 : pins_open("conn_levels", true, problem);
+	struct explain_maps maps = {sources, networks, pools, secrets, verified, levels};
 	int error;
 
-	if (verified < 0)
-		return sources < 0 ? sources : networks < 0 ? networks : pools < 0 ? pools : verified;
+	if (levels < 0)
+		return sources < 0	? sources
+		       : networks < 0 ? networks
+		       : pools < 0    ? pools
+		       : verified < 0 ? verified
+				      : levels;
 	if (secrets < 0 && secrets != -EACCES && secrets != -EPERM) {
 		if (problem)
 			*problem = unread;
@@ -294,6 +299,17 @@ static json_t *network_json(const struct account *account)
 	return bucket_json(&account->explanation.network_bucket, json_pack("{s:s}", "prefix", text));
 }
 
+/* Null where only root may read how many are open; `most` is null where there is no cap. */
+static json_t *connections_json(const struct account *account)
+{
+	const struct explanation *explanation = &account->explanation;
+
+	if (!explanation->counted)
+		return json_null();
+	return json_pack("{s:I, s:o}", "open", (json_int_t)explanation->connections, "most",
+			 explanation->connections_most ? json_integer(explanation->connections_most) : json_null());
+}
+
 static json_t *lists_json(const struct account *account)
 {
 	json_t *array = json_array();
@@ -396,14 +412,15 @@ static json_t *account_json(const struct account *account)
 
 	address_format(account->question.address.address, address);
 	address_format_prefix(&explanation->source, source);
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:b}",
 			 "address", address, "source", source, "tier", explain_tier_name(explanation->tier),
 			 "reason", tier_reason(account), "verdict", "INVITE",
 			 verdict_json(account, SIPDAM_CLASS_INVITE, false), "REGISTER",
 			 verdict_json(account, SIPDAM_CLASS_REGISTER, false), "verified",
 			 senders_json(account), "buckets",
 			 buckets_json(explanation->bucket), "network", network_json(account), "pools",
-			 buckets_json(explanation->pool), "lists", lists_json(account), "ban",
+			 buckets_json(explanation->pool), "connections", connections_json(account), "lists",
+			 lists_json(account), "ban",
 			 ban_json(account), "known", known_json(account), "mode", account->policy.monitor ? "monitor" : "enforce",
 			 "confirm_passed", is_overdue(account), "protected_addresses",
 			 (json_int_t)account->policy.list_entries[SIPDAM_LIST_ADDRESSES], "tables_read",
@@ -433,8 +450,9 @@ static void print_why(const struct account *account, int class, int reason, bool
 	else if (reason == SIPDAM_REASON_NETWORK_RATE)
 		print_empty("the bucket of its network", &explanation->network_bucket);
 	else if (reason == SIPDAM_REASON_UNVERIFIED)
-		printf("  the pool of all unknown sources is exhausted: the first copy over UDP is dropped, and\n"
-		       "  the one that is sent again half a second later goes on to the pool\n");
+		printf("  the pool of all unknown sources is exhausted: the first copy over UDP is\n"
+		       "  dropped, and the one that is sent again half a second later goes on to\n"
+		       "  the pool\n");
 	else if (reason == SIPDAM_REASON_POOL_RATE && sent_twice && explanation->half[class].next)
 		print_empty("the half of the pool for those that have sent twice", &explanation->half[class]);
 	else if (reason == SIPDAM_REASON_POOL_RATE)
@@ -526,8 +544,9 @@ static void print_ban(const struct account *account)
 	strftime(end, sizeof(end), "%Y-%m-%d %H:%M:%S", localtime(&until));
 	span_format_left(entry->end - account->question.now, left, sizeof(left));
 	printf("Ban         since %s until %s (%s)\n", begin, end, left);
-	printf("            %s, number %u in a row; %s packets dropped\n", ban_reason_text(entry->ban.cause),
-	       entry->ban.times, render_count(entry->ban.dropped, count));
+	printf("            %s\n", ban_reason_text(entry->ban.cause));
+	printf("            number %u in a row; %s packets dropped\n", entry->ban.times,
+	       render_count(entry->ban.dropped, count));
 }
 
 /* What made a source known, in words. */
@@ -566,6 +585,24 @@ static void print_known(const struct account *account)
 	printf("\n");
 }
 
+/* At its cap a source has all its calls dropped over TCP, and its buckets are full. */
+static void print_connections(const struct account *account)
+{
+	const struct explanation *explanation = &account->explanation;
+	char open[RENDER_COUNT], most[RENDER_COUNT];
+
+	if (!explanation->connections)
+		return;
+	printf("Connections %s open", render_count(explanation->connections, open));
+	if (explanation->connections_most)
+		printf(", of %s at most", render_count(explanation->connections_most, most));
+	printf("\n");
+	if (explanation->connections_most && explanation->connections >= explanation->connections_most)
+		printf("            a new one %s: source_rate\n",
+		       explanation->spared ? "would pass, since nothing is dropped; else dropped"
+					   : "would be dropped now");
+}
+
 static void print_facts(const struct account *account)
 {
 	char source[ADDRESS_PREFIX_TEXT];
@@ -579,6 +616,7 @@ static void print_facts(const struct account *account)
 	print_matches(account);
 	print_ban(account);
 	print_known(account);
+	print_connections(account);
 	if (account->policy.monitor)
 		printf("Mode        monitor: nothing is dropped\n");
 	if (is_overdue(account))

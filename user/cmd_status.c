@@ -367,9 +367,8 @@ static void print_text(const struct snapshot *snapshot, const struct over_limits
 	print_tables(snapshot);
 	over_limits_print(over, policy, stdout);
 	if (!policy->list_entries[SIPDAM_LIST_ALLOW])
-		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls "
-		       "come\n"
-		       "from one address. `sipdam allow add ADDRESS`\n");
+		printf("\nThe allow list is empty: inbound trunks belong in it, because all their calls\n"
+		       "come from one address. `sipdam allow add ADDRESS`\n");
 }
 
 int cmd_status(int argc, char **argv)

@@ -7,19 +7,25 @@
 #include "table.h"
 
 /*
- * Is it an open connection that counts: of this span of connections.forget, or the one before? A time that is a
- * little ahead is now: clocks are a tick apart.
+ * Spans of connections.forget between a time of as many bits as the mask has and now: 0 for this one, 1 for the one
+ * before, and what is older does not count. A time that is a little ahead is now: clocks are a tick apart.
  */
-static int is_open(__u64 word, const struct sipdam_policy *policy, __u64 now)
+static __u64 spans_ago(__u64 time, __u64 mask, const struct sipdam_policy *policy, __u64 now)
 {
 	__u64 units = now >> SIPDAM_CONNECTION_UNIT_SHIFT;
 	__u64 span = policy->connections_span ? policy->connections_span : 1;
-	__u64 age = (units - (word >> SIPDAM_CONNECTION_TIME_SHIFT)) & SIPDAM_CONNECTION_TIME_MASK;
+	__u64 age = (units - time) & mask;
 
-	if (age > SIPDAM_CONNECTION_TIME_MASK - 2)
+	if (age > mask - 2)
 		age = 0;
+	return units / span - (units - age) / span;
+}
+
+/* Is it an open connection that counts? */
+static int is_open(__u64 word, const struct sipdam_policy *policy, __u64 now)
+{
 	return (word >> SIPDAM_CONNECTION_STATE_SHIFT & 3) == SIPDAM_CONNECTION_OPEN &&
-	       units / span - (units - age) / span <= 1;
+	       spans_ago(word >> SIPDAM_CONNECTION_TIME_SHIFT, SIPDAM_CONNECTION_TIME_MASK, policy, now) <= 1;
 }
 
 /* What a word says of the port of this number among those of a kind. */
@@ -109,4 +115,26 @@ __u64 connections_open(const struct connections *count)
 	for (size_t i = 0; i < count->ports; i++)
 		open += count->port[i].open;
 	return open;
+}
+
+/* A word of conn_levels, from its highest bits on: tag, lately, before, time. */
+#define LEVEL_TAG_SHIFT    48
+#define LEVEL_LATELY_SHIFT 33
+#define LEVEL_BEFORE_SHIFT 18
+#define LEVEL_TIME_MASK    ((1ULL << LEVEL_BEFORE_SHIFT) - 1)
+
+__u32 connections_of_source(const struct sipdam_line *line, __u64 hash, const struct sipdam_policy *policy, __u64 now)
+{
+	for (int way = 0; way < SIPDAM_WAYS; way++) {
+		__u64 word = line->word[way], ago;
+		__u32 lately = (__u32)(word >> LEVEL_LATELY_SHIFT) & SIPDAM_LEVEL_MAX;
+
+		if (!word || (word ^ hash) >> LEVEL_TAG_SHIFT)
+			continue;
+		ago = spans_ago(word & LEVEL_TIME_MASK, LEVEL_TIME_MASK, policy, now);
+		if (ago > 1)
+			return 0;
+		return ago ? lately : lately + ((__u32)(word >> LEVEL_BEFORE_SHIFT) & SIPDAM_LEVEL_MAX);
+	}
+	return 0;
 }

@@ -32,6 +32,9 @@ void connections_count(const struct sipdam_line *line, size_t lines, const struc
 void connections_renumber(struct sipdam_line *line, size_t lines, const struct sipdam_policy *before,
 			  const struct sipdam_policy *policy);
 
+/* Of one source, as they count for its cap. line: of conn_levels, the one that its hash names. */
+__u32 connections_of_source(const struct sipdam_line *line, __u64 hash, const struct sipdam_policy *policy, __u64 now);
+
 /* All ports together. */
 __u64 connections_open(const struct connections *count);
 

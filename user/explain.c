@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "cleanup.h"
+#include "connections.h"
 #include "sipdam/hash.h"
 #include "table.h"
 
@@ -171,6 +172,28 @@ static int read_network(const struct explain_question *question, int map, const 
 	return error;
 }
 
+/* How many it may have; 0: as many as it likes. */
+static __u32 connections_most(const struct explain_question *question)
+{
+	if (question->allowed)
+		return 0;
+	return question->trusted ? question->policy->connections_trusted : question->policy->connections_per_source;
+}
+
+static int read_connections(const struct explain_question *question, int map, const struct sipdam_secret *secret,
+			    struct explanation *explanation)
+{
+	__u64 hash = hash_of(secret, &explanation->source);
+	struct sipdam_line line;
+	int error = read_line(map, hash, &line);
+
+	if (error)
+		return error;
+	explanation->counted = true;
+	explanation->connections = connections_of_source(&line, hash, question->policy, question->now);
+	return 0;
+}
+
 /* Half a pool as those share it who have sent twice lately; in packets rounded down, one at least. */
 static struct sipdam_limit half_of_pool(const struct sipdam_limit *pool)
 {
@@ -279,6 +302,8 @@ static int read_tables(const struct explain_question *question, const struct exp
 		error = read_source(question, maps->sources, &secret, explanation);
 	if (!error && maps->networks >= 0)
 		error = read_network(question, maps->networks, &secret, explanation);
+	if (!error && maps->levels >= 0)
+		error = read_connections(question, maps->levels, &secret, explanation);
 	if (!error && maps->verified >= 0)
 		error = read_senders(question, maps->verified, &secret, explanation);
 	return error;
@@ -293,6 +318,7 @@ int explain(const struct explain_question *question, const struct explain_maps *
 		.spared = policy->monitor || (policy->deadline && question->now >= policy->deadline),
 		.source = prefix_of(&question->address, policy->source_prefix),
 		.network = prefix_of(&question->address, policy->network_prefix),
+		.connections_most = connections_most(question),
 	};
 	int error;
 
@@ -313,6 +339,16 @@ static int ask(const struct explain_bucket *bucket, int refused)
 	if (!bucket->known)
 		return -1;
 	return bucket->next ? refused : 0;
+}
+
+/* The same of connections that are open already: does one more begin? */
+static int ask_connections(const struct explanation *explanation, int class)
+{
+	if (class != SIPDAM_CLASS_TCP_SYN || !explanation->connections_most)
+		return 0;
+	if (!explanation->counted)
+		return -1;
+	return explanation->connections >= explanation->connections_most ? SIPDAM_REASON_SOURCE_RATE : 0;
 }
 
 /* What all strangers share says of one that its source and network let by. */
@@ -337,8 +373,11 @@ int explain_reason(const struct explanation *explanation, int class, bool sent_t
 		return SIPDAM_REASON_DENIED;
 	if (explanation->tier == EXPLAIN_BANNED)
 		return SIPDAM_REASON_BANNED;
-	refused = ask(&explanation->bucket[class],
-		      class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT : SIPDAM_REASON_SOURCE_RATE);
+	refused = ask_connections(explanation, class);
+	if (!refused)
+		refused = ask(&explanation->bucket[class],
+			      class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
+							      : SIPDAM_REASON_SOURCE_RATE);
 	if (!refused && explanation->tier == EXPLAIN_ALLOWED)
 		return SIPDAM_REASON_ALLOWED;
 	if (!refused && explanation->tier == EXPLAIN_TRUSTED)

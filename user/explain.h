@@ -27,7 +27,7 @@ struct explain_question {
 
 /* Descriptors of the maps of these names; -1: may not be read, and what it tells is unknown. */
 struct explain_maps {
-	int sources, networks, pools, secrets, verified;
+	int sources, networks, pools, secrets, verified, levels;
 };
 
 enum explain_tier {
@@ -64,6 +64,8 @@ struct explanation {
 	bool verify;                        /* verify.enabled: who finds a pool exhausted must send again */
 	bool verifying[SIPDAM_CLASSES_MAX]; /* so must all strangers now */
 	struct explain_bucket network_bucket;
+	bool counted; /* its connections could be read */
+	__u32 connections, connections_most; /* of TCP, open; 0: no cap */
 	__u32 senders; /* ports that need not send twice now; the first of them in order */
 	struct explain_sender sender[EXPLAIN_SENDERS_MAX];
 };
@@ -74,8 +76,8 @@ int explain(const struct explain_question *question, const struct explain_maps *
 
 /*
  * Why the next packet would pass or be dropped: a datagram of this class, whole and plain, to a protected
- * port and address; a request is one that was not sent before (bpf/copies.h), and not ACK or CANCEL. sent_twice: it
- * is from one of the senders. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
+ * port and address; a request is one that was not sent before (bpf/copies.h), and not ACK or CANCEL. Of tcp_syn: a
+ * SYN, which is not left to cookies. sent_twice: it is from one of the senders. SIPDAM_REASON_NONE where it hangs on a bucket that is unknown.
  */
 int explain_reason(const struct explanation *explanation, int class, bool sent_twice);
 

@@ -188,6 +188,6 @@ void over_limits_print(const struct over_limits *limits, const struct sipdam_pol
 		named++;
 	}
 	if (limits->count > named)
-		fprintf(out, "\nSources over their limits%s: %zu, in `sipdam status --json`.\n",
+		fprintf(out, "\nSources over their limits%s: %zu; `sipdam top` names the loudest.\n",
 			named ? " besides" : "", limits->count - named);
 }

@@ -101,6 +101,12 @@ connections() {
 	connections '[2,2]'
 	[ "$(tell open 3)" = refused ]
 	(($(stat 0 .reasons.source_rate) > 0))
+	sipdam explain 192.0.2.2 >said
+	grep -qx 'Connections 2 open, of 2 at most' said
+	grep -qx ' *a new one would be dropped now: source_rate' said
+	[ "$(sipdam explain 192.0.2.2 --json | jq -c .connections)" = '{"open":2,"most":2}' ]
+	sipdam status >>said
+	[ -z "$(awk 'length > 80' said)" ]
 	[ "$(tell say 1)" = "done" ]
 	connections '[2,1]'
 	[ "$(tell close 1)" = "done" ]

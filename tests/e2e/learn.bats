@@ -75,7 +75,7 @@ capture_begin() {
 	wait_until 8 is_banned
 	same "$(sipdam ban list --json | jq -c '.bans | map([.address, .cause, .times])')" "[[\"$STRANGER\",\"failures\",1]]"
 	wait_until 3 drops_some
-	sipdam explain "$STRANGER" | grep -q 'for what the server refused it, number 1 in a row'
+	sipdam explain "$STRANGER" | grep -A 1 'for what the server refused it$' | grep -q '^            number 1 in a row;'
 	kamailio_end
 }
 

@@ -7,6 +7,7 @@
 #include "prog/both.h"
 
 #include "connections.h"
+#include "explain.h"
 #include "sipdam/hash.h"
 
 #define HOUR (3600 * SECOND)
@@ -158,10 +159,51 @@ static struct expect client_sends(const struct line *line, __u8 flags, __u32 seq
 			       trial->class, trial->method, trial->status};
 }
 
+/* As what a client is known, for those who explain it. */
+static void find_known(const char *client, struct explain_question *question)
+{
+	struct sipdam_prefix source = lab_source(way.lab, client);
+	struct known_entries entries;
+
+	assert_int_equal(known_list(&way.lab->known, &way.lab->in_force, way.lab->now, &entries), 0);
+	for (size_t i = 0; i < entries.count; i++)
+		if (!memcmp(&entries.entry[i].source, &source, sizeof(source))) {
+			question->trusted = entries.entry[i].trusted;
+			question->peer = !entries.entry[i].trusted;
+		}
+	known_entries_free(&entries);
+}
+
+/* What `sipdam explain` says of one more connection. */
+static struct explanation explained(const char *client)
+{
+	const struct explain_maps maps = {.sources = filter_map(way.lab->filter, "sources"),
+					  .networks = filter_map(way.lab->filter, "networks"),
+					  .pools = filter_map(way.lab->filter, "pools"),
+					  .secrets = filter_map(way.lab->filter, "secrets"),
+					  .verified = -1,
+					  .levels = filter_map(way.lab->filter, "conn_levels")};
+	struct explain_question question = {.policy = &way.lab->in_force,
+					    .now = way.lab->now,
+					    .allowed = strstr(way.lab->policy, "allow: [" CLIENT "]")};
+	struct explanation explanation;
+
+	assert_int_equal(address_parse_prefix(client, &question.address), 0);
+	find_known(client, &question);
+	assert_int_equal(explain(&question, &maps, &explanation), 0);
+	return explanation;
+}
+
+/* One SYN, and that it was explained as what becomes of it. */
 static void syn(const struct line *line, struct expect expect)
 {
+	struct explanation explanation = explained(line->client ? line->client : CLIENT);
 	struct expect got = client_sends(line, FLAG_SYN, CLIENT_ISN, 0, 0);
 
+	if (explain_reason(&explanation, SIPDAM_CLASS_TCP_SYN, false) != got.reason)
+		fail_msg("SYN from %s:%d with %u of %u: %s, explained otherwise", line->client ? line->client : CLIENT,
+			 line->port, explanation.connections, explanation.connections_most,
+			 reason_label(got.reason));
 	if (got.reason != expect.reason || got.class != expect.class || got.verdict != expect.verdict)
 		fail_msg("SYN from %s:%d: %s, class %s", line->client ? line->client : CLIENT, line->port,
 			 reason_label(got.reason), class_label(got.class));

@@ -111,6 +111,7 @@ static struct explanation explained_with(struct lab *lab, const char *address, b
 		.pools = filter_map(lab->filter, "pools"),
 		.secrets = filter_map(lab->filter, "secrets"),
 		.verified = senders ? filter_map(lab->filter, "verified") : -1,
+		.levels = filter_map(lab->filter, "conn_levels"),
 	};
 
 	return explained_by(lab, address, &maps);
@@ -448,7 +449,7 @@ static void test_who_shares_a_bucket(void **state)
 /* Who may not read the tables is told what is certain, and nothing else. */
 static void test_without_the_right(void **state)
 {
-	static const struct explain_maps none = {-1, -1, -1, -1, -1};
+	static const struct explain_maps none = {-1, -1, -1, -1, -1, -1};
 	struct explain_maps pools = none;
 	struct lab *lab = *state;
 	struct explanation explanation;
