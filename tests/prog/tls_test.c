@@ -736,6 +736,47 @@ static void test_what_the_server_may_choose(void **state)
 	egress_free(egress);
 }
 
+/* Of a capture that cut an answer short: what it lacks matters at a gate, and where the version is not in sight. */
+static void test_what_a_capture_lacks_of_a_choice(void **state)
+{
+	struct hello answer = hello_answer(&hellos[V13], TLS1_VERSION, TLS1_3_VERSION, NULL);
+	static const struct {
+		const char *name, *policy;
+		int lacks; /* bytes of the hello, or of what follows it */
+		int row, reason;
+	} rows[] = {
+		{"its end, at a gate", GATE_13, 50, SIPDAM_TLS_UNSEEN, SIPDAM_REASON_TRUNCATED},
+		{"its end, and nobody asks", "", 50, SIPDAM_TLS_UNSEEN, SIPDAM_REASON_EGRESS},
+		{"what follows it", GATE_13, -1, SIPDAM_TLS_1_3, SIPDAM_REASON_EGRESS},
+		{"nothing", GATE_13, 0, SIPDAM_TLS_1_3, SIPDAM_REASON_EGRESS},
+	};
+	struct recipe recipe = segment(40000, answer.data, answer.bytes);
+	size_t hello_ends = 5 + hello_number(answer.data + 3);
+	struct lab *lab = *state;
+
+	open_egress(lab);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		__u32 whole;
+
+		lab_policy(lab, rows[i].policy);
+		frame_build(&lab->frame, &recipe);
+		put16(lab->frame.data + lab->frame.at[LAYER_TRANSPORT], TLS_PORT);
+		whole = (__u32)lab->frame.length;
+		if (rows[i].lacks)
+			lab->frame.length = lab->frame.at[LAYER_PAYLOAD] + hello_ends -
+					    (rows[i].lacks > 0 ? (size_t)rows[i].lacks : 0);
+		*lab->trial = (struct sipdam_trial){.now = lab->now, .wire_length = whole};
+		assert_int_equal(goes_out(egress, &lab->frame), -1);
+		if (lab->trial->reason != rows[i].reason)
+			fail_msg("%s: %s", rows[i].name, reason_label(lab->trial->reason));
+		count_up(&lab->expected.slot[0].reason[0][rows[i].reason], whole);
+		lab->expected.hellos.chosen[rows[i].row]++;
+		lab_compare(lab, rows[i].name);
+	}
+	assert_int_equal(lab->failures, 0);
+	egress_free(egress);
+}
+
 /*
  * The bound of the gate: what the server chose is read of one segment. A client that has it sent in pieces, by a small
  * window, gets an old version through: all pieces pass, and the meter counts one hello that it did not see. In pieces
@@ -835,6 +876,7 @@ int main(void)
 		lab_test(test_live_lists_and_fragments),
 		lab_test(test_what_the_server_chooses),
 		lab_test(test_what_the_server_may_choose),
+		lab_test(test_what_a_capture_lacks_of_a_choice),
 		lab_test(test_a_choice_in_pieces),
 		lab_test(test_live_on_the_way_out),
 		lab_test(test_every_class_and_reason_had_a_row),
