@@ -105,6 +105,9 @@ struct {
 	__type(value, struct sipdam_line);
 } verified SEC(".maps");
 
+/* Whether one may be among them: cannot fill; with many of them more lines are read in vain. */
+struct sipdam_verified_gate verified_gate SEC(".data.verified_gate") = {0};
+
 /*
  * Messages that may come again by the protocol's timers: requests of sources that have used half of a limit, and
  * refusals by the server. Full: the oldest of the line is forgotten, and its copies are charged

@@ -192,7 +192,7 @@ static __always_inline bool approach_stamps(const struct run *run)
 	pool = bpf_map_lookup_elem(&pools, &class);
 	if (!pool || !verification_is_on(pool, work->now, run->policy))
 		return false;
-	verification_approach(run->frame, &work->packet, &work->verifying, &work->window);
+	verification_approach(run->frame, &work->packet, &work->verifying, work->now, &work->window);
 	return true;
 }
 
@@ -216,7 +216,7 @@ static __always_inline void approach_tables(const struct run *run)
 		line_word(line, 0);
 	if (is_stormy(work))
 		return;
-	line = stamps ? NULL : network_line(work->network_hash);
+	line = stamps || limit_is_unlimited(&run->policy->network) ? NULL : network_line(work->network_hash);
 	if (line)
 		line_word(line, 0);
 }
@@ -706,7 +706,7 @@ __noinline int admits_copies(frame_t *frame, const struct sipdam_policy *policy,
 		return source_pays_one(&run, true);
 	*look_place(work) = look_taken(*look_place(work), work->now);
 	if (!work->verifying.named)
-		verification_approach(frame, &work->packet, &work->verifying, &work->window);
+		verification_approach(frame, &work->packet, &work->verifying, work->now, &work->window);
 	hash = copy_hash(frame, &work->packet, work->verifying.hash, &work->window);
 	line = copies_line(hash);
 	if (!line)
@@ -833,7 +833,9 @@ static __always_inline __u32 ask_stamps(const struct run *run)
 
 	work->verifying.now = work->now;
 	work->verified =
-		verification_of(run->frame, &work->packet, run->policy, &work->verifying, &work->window);
+		run->plain && verification_is_first(&work->verifying)
+			? VERIFICATION_FIRST
+			: verification_of(run->frame, &work->packet, run->policy, &work->verifying, &work->window);
 	return work->verified;
 }
 
@@ -1000,9 +1002,11 @@ __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, s
 	struct run run = {.frame = frame, .policy = policy, .work = work};
 	struct sipdam_pool *pool;
 
-	if (left_to_cookies(frame, policy, work))
+	if (!policy || !work)
+		return SIPDAM_REASON_POOL_RATE;
+	if (work->message.class == SIPDAM_CLASS_TCP_SYN && left_to_cookies(frame, policy, work))
 		return SIPDAM_REASON_WITHIN_LIMITS;
-	if (!policy || !work || !policy->verify_enabled ||
+	if (!policy->verify_enabled ||
 	    !(SIPDAM_CLASSES_PROVEN >> (work->message.class & (SIPDAM_CLASSES_MAX - 1)) & 1) ||
 	    limit_is_unlimited(pool_limit(&run)))
 		return SIPDAM_REASON_POOL_RATE;
@@ -1058,7 +1062,11 @@ static __always_inline int judge(const struct run *run)
 		return !run->plain && left_to_cookies(run->frame, run->policy, work)
 			       ? SIPDAM_REASON_WITHIN_LIMITS
 			       : SIPDAM_REASON_NETWORK_RATE;
-	return pools_admit(run) ? let_in(run) : turned_away(run->frame, run->policy, run->work);
+	if (pools_admit(run))
+		return let_in(run);
+	if (run->plain && !run->policy->verify_enabled)
+		return SIPDAM_REASON_POOL_RATE;
+	return turned_away(run->frame, run->policy, run->work);
 }
 
 /* Drops that are the source's own fault: not those for what others send, or for what it is on a list for. */

@@ -159,6 +159,24 @@ static __always_inline struct sipdam_limit half_of(const struct sipdam_limit *li
 	return half;
 }
 
+/*
+ * A byte of the gate before those lines: the span of time in which a sender of its place was let in last, marked so
+ * that it is never 0. Who was within the last minute was in this span or in the one before; 2.4 hours later an old
+ * byte reads so again, and a line is read in vain.
+ */
+#define VERIFIED_SPAN_SHIFT 36 /* 69 s */
+_Static_assert(VERIFIED_RECENT < 1ULL << VERIFIED_SPAN_SHIFT, "in this span or in the one before");
+
+static __always_inline __u8 verified_span(__u64 now)
+{
+	return 0x80 | (now >> VERIFIED_SPAN_SHIFT & 0x7f);
+}
+
+static __always_inline bool verified_is_near(__u8 span, __u64 now)
+{
+	return span == verified_span(now) || span == verified_span(now - (1ULL << VERIFIED_SPAN_SHIFT));
+}
+
 static __always_inline __u64 verified_tag(__u64 hash)
 {
 	return hash >> VERIFIED_TAG_SHIFT << VERIFIED_TAG_SHIFT;

@@ -159,12 +159,24 @@ enum verification {
 	VERIFICATION_FREE = 4,  /* need not be sent again */
 };
 
+/* The sender's place in the gate before the lines of senders: by other bits than the line. */
+static __always_inline __u8 *sender_span(__u64 sender)
+{
+	return &verified_gate.span[sender >> 12 & (SIPDAM_VERIFIED_PLACES - 1)];
+}
+
+/* The line that a sender is in if it was let in within the last minute; NULL where it was not. now: nanoseconds. */
+static __always_inline struct sipdam_line *recent_line(__u64 sender, __u64 now)
+{
+	return verified_is_near(*(const volatile __u8 *)sender_span(sender), now) ? verified_line(sender) : NULL;
+}
+
 /*
  * Names a request and begins to read the lines that tell of it. A function of its own, so that it is verified
- * once. window: room to read in.
+ * once. now: nanoseconds. window: room to read in.
  */
 __noinline int verification_approach(frame_t *frame, const struct packet *packet, struct verifying *verifying,
-				     struct window *window)
+				     __u64 now, struct window *window)
 {
 	struct request request = {};
 	struct sipdam_stamps *seen;
@@ -177,35 +189,51 @@ __noinline int verification_approach(frame_t *frame, const struct packet *packet
 	verifying->sender = request.sender;
 	verifying->named = 1;
 	seen = stamp_line(request.hash);
-	senders = verified_line(request.sender);
-	if (seen && senders) {
+	senders = recent_line(request.sender, now);
+	if (seen)
 		stamp_read(seen, 0);
+	if (senders)
 		line_word(senders, 0);
-	}
 	return 1;
 }
 
 /*
- * Looks a request up, and remembers it if it is a first copy. verifying: what approached it, if anything has.
- * Returns an enum verification. A look-up that fails cannot hold anybody up.
+ * Is what was approached a first copy by somebody of whom nothing is known, as nearly all of a flood is? Then it is
+ * remembered, without a call.
  */
-__noinline int verification_of(frame_t *frame, const struct packet *packet,
-			       const struct sipdam_policy *policy, struct verifying *verifying,
-			       struct window *window)
+static __always_inline bool verification_is_first(const struct verifying *verifying)
+{
+	struct sipdam_stamps *seen = stamp_line(verifying->hash);
+	__u32 tag = stamp_tag(verifying->hash);
+
+	if (!verifying->named || !seen || recent_line(verifying->sender, verifying->now) || stamp_is_in(seen, tag))
+		return false;
+	stamp_remember(seen, tag, verifying->now);
+	return true;
+}
+
+/*
+ * Looks a request up, and remembers it if it is a first copy. verifying: what approached it, if anything has.
+ * Returns an enum verification. A look-up that fails cannot hold anybody up. A function of its own so that it is
+ * verified once.
+ */
+__noinline int verification_of(frame_t *frame, const struct packet *packet, const struct sipdam_policy *policy,
+			       struct verifying *verifying, struct window *window)
 {
 	struct sipdam_stamps *seen;
 	struct sipdam_line *senders;
-	__u64 age;
+	__u64 age = ~0ULL;
 
 	if (!packet || !policy || !verifying || !window)
 		return VERIFICATION_OFF;
 	if (!verifying->named)
-		verification_approach(frame, packet, verifying, window);
+		verification_approach(frame, packet, verifying, verifying->now, window);
 	seen = stamp_line(verifying->hash);
-	senders = verified_line(verifying->sender);
-	if (!seen || !senders)
+	senders = recent_line(verifying->sender, verifying->now);
+	if (!seen)
 		return VERIFICATION_OFF;
-	age = verified_age(senders, verifying->sender, verifying->now);
+	if (senders)
+		age = verified_age(senders, verifying->sender, verifying->now);
 	if (age <= VERIFIED_FREE)
 		return VERIFICATION_FREE;
 	if (stamp_look(seen, verifying->hash, verifying->now, policy->verify_min, policy->verify_max) !=
@@ -222,8 +250,10 @@ __noinline int verification_note(const struct verifying *verifying)
 {
 	struct sipdam_line *senders = verifying ? verified_line(verifying->sender) : NULL;
 
-	if (senders)
+	if (senders) {
 		verified_note(senders, verifying->sender, verifying->now);
+		*(volatile __u8 *)sender_span(verifying->sender) = verified_span(verifying->now);
+	}
 	return 0;
 }
 

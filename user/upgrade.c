@@ -46,6 +46,7 @@ static const struct {
 	{"pools", 1, "pools", false},
 	{"stamps", 2, NULL, true},
 	{"verified", 2, NULL, true},
+	{"verified_gate", 3, NULL, true},
 	{"copies", 3, NULL, true},
 	{"fragments", 1, "fragments on their way", true},
 	{"bans", 2, "bans", true},

@@ -152,6 +152,13 @@ _Static_assert(sizeof(struct sipdam_stamps) == 64, "one cache line");
 /* Lines of senders that have sent again: 131,072 of them, as many as all pools let in within a minute. */
 #define SIPDAM_VERIFIED_LINES 16384
 
+/* Which of those may be found at all, asked before a line of them is read: each sender has a place here by its hash,
+ * which says in what span of 69 s the last one of that place was let in (bpf/stamp.h). 0: none ever was. */
+#define SIPDAM_VERIFIED_PLACES 65536
+struct sipdam_verified_gate {
+	__u8 span[SIPDAM_VERIFIED_PLACES];
+};
+
 /* Lines of messages that may come again and are not charged for it, see bpf/copies.h: 65,536 of them. */
 #define SIPDAM_COPY_LINES 8192
 

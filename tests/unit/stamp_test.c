@@ -153,6 +153,27 @@ static void test_verified_senders(void **state)
 	assert_true(verified_age(&line, sender, begin + 20 * UNIT) == ~0ULL);
 }
 
+/* Whoever was let in within a minute is looked for: spans begin at no sender's time. */
+static void test_the_gate_of_verified_senders(void **state)
+{
+	const __u64 span = 1ULL << VERIFIED_SPAN_SHIFT, wrap = 128 * span;
+	const __u64 begins[] = {0, 1, span - 1, span, 5 * span + span / 2, wrap - 1, wrap, 1000 * wrap - span};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++) {
+		__u8 place = verified_span(begins[i]);
+
+		assert_true(place);
+		assert_true(verified_is_near(place, begins[i]));
+		assert_true(verified_is_near(place, begins[i] + VERIFIED_RECENT));
+		assert_true(verified_is_near(place, begins[i] + span));
+		assert_false(verified_is_near(place, begins[i] + 2 * span));
+		assert_false(verified_is_near(place, begins[i] + wrap - span));
+		assert_true(verified_is_near(place, begins[i] + wrap)); /* in vain */
+		assert_false(verified_is_near(0, begins[i]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_a_tag_of_zero),
 		cmocka_unit_test(test_strangers_rarely_pass_by_chance),
 		cmocka_unit_test(test_verified_senders),
+		cmocka_unit_test(test_the_gate_of_verified_senders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
