@@ -51,6 +51,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Steps through one message: lines, and pieces of long ones. */
 #define MESSAGE_STEPS_MAX 256
 
+/* The same of one that is read without a call: the answers that are most have three. */
+#define MESSAGE_STEPS_FIRST 4
+
 /*
  * All that is known of one packet; in a map, as the filter's is, and for the same reasons. The packet's
  * source is who it is sent to, from hash_receiver() on.
@@ -224,20 +227,15 @@ static __always_inline void hash_receiver(struct work *work, const struct sipdam
 
 static __always_inline __u32 tier_of(struct work *work, const struct sipdam_policy *policy)
 {
-	const struct sipdam_line *line;
+	struct known_slot *slot = &work->slot;
 
-	work->slot.own = false;
+	slot->own = false;
 	if (policy->list_entries[SIPDAM_LIST_ALLOW] &&
 	    list_has(policy, SIPDAM_LIST_ALLOW, &work->packet.source, work->now))
 		return SIPDAM_TIER_ALLOWED;
-	if (!any_is_known(work->now))
+	if (!any_is_known(work->now) || !known_finds_slot(&work->grant.source, slot))
 		return SIPDAM_TIER_UNKNOWN;
-	line = known_line(work->hash);
-	if (!line || !known_is_in(line, work->hash, work->now) ||
-	    !known_find_slot(&work->grant.source, &work->slot) || !work->slot.own ||
-	    !ban_holds(work->slot.word, work->now))
-		return SIPDAM_TIER_UNKNOWN;
-	return work->slot.word & SIPDAM_KNOWN_KIND ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
+	return slot->word & SIPDAM_KNOWN_KIND ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
 
 /* ---- what is learned of one message ---- */
@@ -247,22 +245,28 @@ static __always_inline __u64 least_of(__u64 one, __u64 other)
 	return one < other ? one : other;
 }
 
-/* registered: as in a record; 0 for a peer. */
-static __always_inline void grant(struct work *work, const struct sipdam_policy *policy, __u32 cause,
-				  __u64 lasting, __u32 registered)
+/* What a message is to be granted for, from now on for so long; registered: as in a record, 0 for a peer. */
+static __always_inline bool earns(struct work *work, __u32 cause, __u64 lasting, __u32 registered)
 {
 	struct grant *grant = &work->grant;
-	bool trusted = cause == SIPDAM_KNOWN_REGISTRATION;
 
 	grant->lasting = lasting;
-	grant->ttl = policy->trust_ttl;
-	grant->port = trusted ? work->port : 0;
-	grant->trusted = trusted;
+	grant->trusted = cause == SIPDAM_KNOWN_REGISTRATION;
 	grant->cause = cause;
 	grant->registered = registered;
-	known_grant(grant, &work->slot);
-	if (trusted || work->tier == SIPDAM_TIER_UNKNOWN)
-		work->tier = trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
+	return true;
+}
+
+static __always_inline void grant(struct work *work, const struct sipdam_policy *policy)
+{
+	struct grant *grant = &work->grant;
+
+	grant->ttl = policy->trust_ttl;
+	grant->port = grant->trusted ? work->port : 0;
+	if (!known_renews(grant, &work->slot))
+		known_grant(grant, &work->slot);
+	if (grant->trusted || work->tier == SIPDAM_TIER_UNKNOWN)
+		work->tier = grant->trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
 
 /* A sum of the text, which is zeros behind its end. A function of its own for the verifier. */
@@ -305,20 +309,21 @@ static __always_inline bool is_said_before(const struct work *work)
 
 /*
  * One refusal more of a stranger. Whose address was registered within the last day is not banned for what may be
- * sent in its name: while its registration lasts, who has an account can guess as he likes anyway.
+ * sent in its name: while its registration lasts, who has an account can guess as he likes anyway. A function of its
+ * own so that it is verified once.
  */
-static __always_inline void strike(struct work *work, const struct sipdam_policy *policy)
+__noinline int strike(struct work *work, const struct sipdam_policy *policy)
 {
-	if (work->tier != SIPDAM_TIER_UNKNOWN || !policy->ban_enabled || !policy->ban_failures ||
-	    is_said_before(work) || !failure_strikes_out(work->hash, work->now, policy->ban_failures) ||
+	if (!work || !policy || !policy->ban_enabled || !policy->ban_failures || is_said_before(work) ||
+	    !failure_strikes_out(work->hash, work->now, policy->ban_failures) ||
 	    registration_of(&work->grant.source, &work->slot))
-		return;
+		return 0;
 	ban_by_policy(&work->grant.source, policy, SIPDAM_BAN_FAILURES);
-	ban_source(&work->grant.source);
+	return ban_source(&work->grant.source);
 }
 
 /* A registration succeeded: one that asked for credentials before, or renews one that lasts. */
-static __always_inline void registered(struct work *work, const struct sipdam_policy *policy)
+static __always_inline bool registered(struct work *work, const struct sipdam_policy *policy)
 {
 	__u64 lifetime = SECONDS((__u64)answer_lifetime(&work->answer, ANSWER_UNSAID));
 
@@ -326,13 +331,14 @@ static __always_inline void registered(struct work *work, const struct sipdam_po
 		failure_forgive(work->hash);
 		if (!challenge_holds(work->hash, work->now) &&
 		    registration_of(&work->grant.source, &work->slot) != REGISTRATION_LASTS)
-			return;
+			return false;
 	}
-	if (lifetime)
-		grant(work, policy, SIPDAM_KNOWN_REGISTRATION, least_of(lifetime, policy->trust_ttl),
-		      registered_until(work->now, least_of(lifetime, SIPDAM_REGISTERED_MOST)));
-	else
+	if (!lifetime) {
 		registration_ends(&work->grant.source, &work->slot);
+		return false;
+	}
+	return earns(work, SIPDAM_KNOWN_REGISTRATION, least_of(lifetime, policy->trust_ttl),
+		     registered_until(work->now, least_of(lifetime, SIPDAM_REGISTERED_MOST)));
 }
 
 static __always_inline bool is_challenge(__u32 status)
@@ -345,56 +351,64 @@ static __always_inline bool is_refusal(__u32 status)
 	return is_challenge(status) || status == 403 || status == 404;
 }
 
-static __always_inline void learn_register(struct work *work, const struct sipdam_policy *policy)
+/* Each answers whether there is something to grant. */
+static __always_inline bool learn_register(struct work *work, const struct sipdam_policy *policy)
 {
 	__u32 status = work->answer.status;
 
-	if (status == 200) {
-		registered(work, policy);
-		return;
-	}
+	if (status == 200)
+		return registered(work, policy);
 	if (is_challenge(status) && work->tier != SIPDAM_TIER_TRUSTED)
 		challenge_note(work->hash, work->now);
-	if (is_refusal(status))
+	if (is_refusal(status) && work->tier == SIPDAM_TIER_UNKNOWN)
 		strike(work, policy);
+	return false;
 }
 
-static __always_inline void learn_call(struct work *work, const struct sipdam_policy *policy)
+static __always_inline bool learn_call(struct work *work, const struct sipdam_policy *policy)
 {
 	__u32 status = work->answer.status;
 	bool rings = status >= 180 && status < 190, answered = status >= 200 && status < 300;
 
-	if (is_refusal(status) && work->answer.method == SIPDAM_METHOD_INVITE)
+	if (is_refusal(status) && work->answer.method == SIPDAM_METHOD_INVITE && work->tier == SIPDAM_TIER_UNKNOWN)
 		strike(work, policy);
 	if (!rings && !answered)
-		return;
+		return false;
 	if (work->tier == SIPDAM_TIER_UNKNOWN)
 		failure_forgive(work->hash);
-	grant(work, policy, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING, 0);
+	return earns(work, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING, 0);
 }
 
-/* A function of its own so that the kernel verifies it once for all messages of a packet. */
+static __always_inline void learn_of(struct work *work, const struct sipdam_policy *policy)
+{
+	bool earned = false;
+
+	if (!work->answer.status)
+		earned = earns(work, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST, 0);
+	else if (work->answer.method == SIPDAM_METHOD_REGISTER)
+		earned = learn_register(work, policy);
+	else if (work->answer.method == SIPDAM_METHOD_INVITE || work->answer.method == SIPDAM_METHOD_UPDATE)
+		earned = learn_call(work, policy);
+	if (earned)
+		grant(work, policy);
+}
+
+/* The same as a function of its own, which the kernel verifies once for all messages of a packet. */
 __noinline int learn(struct work *work, const struct sipdam_policy *policy)
 {
-	if (!work || !policy)
-		return 0;
-	if (!work->answer.status)
-		grant(work, policy, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST, 0);
-	else if (work->answer.method == SIPDAM_METHOD_REGISTER)
-		learn_register(work, policy);
-	else if (work->answer.method == SIPDAM_METHOD_INVITE || work->answer.method == SIPDAM_METHOD_UPDATE)
-		learn_call(work, policy);
+	if (work && policy)
+		learn_of(work, policy);
 	return 0;
 }
 
 /* ---- reading messages ---- */
 
 /* Copies what comes from `at` on into the text, zeros behind it. Returns how many bytes; 0: none. */
-__noinline int fill_text(frame_t *frame, struct work *work, __u32 at)
+static __always_inline int fill_text(frame_t *frame, struct work *work, __u32 at)
 {
 	__u32 size, last;
 
-	if (!work || at >= work->packet.payload_length)
+	if (at >= work->packet.payload_length)
 		return 0;
 	size = work->packet.payload_length - at;
 	if (size > ANSWER_BYTES)
@@ -416,6 +430,15 @@ __noinline int fill_text(frame_t *frame, struct work *work, __u32 at)
 	return last + 1;
 }
 
+/* The same in the middle of a message; a function of its own, since most messages end before. */
+__noinline int read_on(frame_t *frame, struct work *work)
+{
+	if (!work || !fill_text(frame, work, work->at + work->answer.at))
+		return 0;
+	work->answer.at = 0;
+	return 1;
+}
+
 /* Is there more of the message in the packet, and the text near its end? */
 static __always_inline bool text_is_short(const struct work *work)
 {
@@ -430,29 +453,40 @@ static __always_inline bool is_enough(const struct answer *answer)
 	       (answer->method && (answer->method != SIPDAM_METHOD_REGISTER || answer->status != 200));
 }
 
-/*
- * Reads the message `at` bytes into the payload. Returns 0 where none begins there. to_end: also what is not
- * to be learned from, to know where it ends. A function of its own so that it is verified once.
- */
+/* One step through a message. to_end: also what is not to be learned from, to know where it ends. False where there is
+ * no other step. */
+static __always_inline bool read_step(frame_t *frame, struct work *work, bool to_end)
+{
+	if ((!to_end && is_enough(&work->answer)) || answer_step(&work->text, &work->answer))
+		return false;
+	return !text_is_short(work) || read_on(frame, work);
+}
+
+/* All steps that are left of a message. A function of its own so that its loop is verified once. */
+__noinline int read_lines(frame_t *frame, struct work *work, __u32 to_end)
+{
+	if (!work)
+		return 0;
+#pragma nounroll
+	for (int i = 0; i < MESSAGE_STEPS_MAX && read_step(frame, work, to_end); i++)
+		;
+	return 0;
+}
+
+/* Reads the beginning of the message `at` bytes into the payload. False where none begins there. */
+static __always_inline bool begin_message(frame_t *frame, struct work *work, __u32 at)
+{
+	return fill_text(frame, work, at) && answer_begin(&work->text, work->answer.length, &work->answer);
+}
+
+/* Reads all of it. A function of its own so that it is verified once. */
 __noinline int read_message(frame_t *frame, struct work *work, __u32 at, __u32 to_end)
 {
-	if (!work || !fill_text(frame, work, at) ||
-	    !answer_begin(&work->text, work->answer.length, &work->answer))
+	if (!work || !begin_message(frame, work, at))
 		return 0;
 	work->begins = at;
 	work->answer.lengths = to_end;
-#pragma nounroll
-	for (int i = 0; i < MESSAGE_STEPS_MAX; i++) {
-		if (!to_end && is_enough(&work->answer))
-			break;
-		if (answer_step(&work->text, &work->answer))
-			break;
-		if (!text_is_short(work))
-			continue;
-		if (!fill_text(frame, work, work->at + work->answer.at))
-			break;
-		work->answer.at = 0;
-	}
+	read_lines(frame, work, to_end);
 	return 1;
 }
 
@@ -462,43 +496,50 @@ static __always_inline bool is_of_interest(__u32 status)
 	return (status >= 180 && status < 190) || (status >= 200 && status < 300) || is_refusal(status);
 }
 
-/* Datagrams that the kernel is to cut apart (UDP_SEGMENT) begin where each of them begins. */
-static __always_inline __u32 datagram_bytes(const frame_t *frame)
+/*
+ * What the messages of datagrams tell that the kernel is to cut apart (UDP_SEGMENT): each begins a datagram. A
+ * function of its own, since hardly any packet is such a one.
+ */
+__noinline int read_datagrams(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
-	__u32 bytes = frame->gso_size;
+	__u32 bytes = frame->gso_size, at = 0;
 
-	return bytes ? bytes : ~0u;
-}
-
-/* What one message of a datagram tells. A request tells it by its first line. */
-static __always_inline void read_datagram(frame_t *frame, const struct sipdam_policy *policy,
-					  struct work *work, __u32 at)
-{
-	if (read_message(frame, work, at, false) &&
-	    (!work->answer.status || is_of_interest(work->answer.status)))
-		learn(work, policy);
-}
-
-static __always_inline void read_datagrams(frame_t *frame, const struct sipdam_policy *policy,
-					   struct work *work)
-{
-	__u32 bytes = datagram_bytes(frame), at = 0;
-
-	if (work->message.method && work->message.method != SIPDAM_METHOD_RESPONSE && bytes == ~0u) {
-		work->answer.status = 0; /* its first line tells all */
-		learn(work, policy);
-		return;
-	}
-	if (!work->message.method || (work->message.method == SIPDAM_METHOD_RESPONSE && bytes == ~0u &&
-				      !is_of_interest(work->message.status)))
-		return;
+	if (!policy || !work)
+		return 0;
 #pragma nounroll
 	for (int i = 0; i < MESSAGES_A_PACKET; i++) {
-		read_datagram(frame, policy, work, at);
+		if (read_message(frame, work, at, false) &&
+		    (!work->answer.status || is_of_interest(work->answer.status)))
+			learn(work, policy);
 		if (bytes >= work->packet.payload_length - at)
 			break;
 		at += bytes;
 	}
+	return 0;
+}
+
+/* What the message of a datagram tells. A request tells it by its first line. */
+static __always_inline void read_datagram(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+{
+	int i = 0;
+
+	if (!work->message.method)
+		return;
+	if (frame->gso_size) {
+		read_datagrams(frame, policy, work);
+		return;
+	}
+	work->answer.status = 0;
+	if (work->message.method == SIPDAM_METHOD_RESPONSE) {
+		if (!is_of_interest(work->message.status) || !begin_message(frame, work, 0))
+			return;
+#pragma nounroll
+		while (i < MESSAGE_STEPS_FIRST && read_step(frame, work, false))
+			i++;
+		if (i == MESSAGE_STEPS_FIRST)
+			read_lines(frame, work, false);
+	}
+	learn_of(work, policy);
 }
 
 /* ---- streams ---- */
@@ -708,7 +749,7 @@ static __always_inline int judge(frame_t *frame, const struct sipdam_policy *pol
 	if (!policy->trust_learn)
 		return SIPDAM_REASON_EGRESS;
 	if (is_datagram(work))
-		read_datagrams(frame, policy, work);
+		read_datagram(frame, policy, work);
 	else
 		read_stream(frame, policy, work);
 	return is_unread(work) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_EGRESS;

@@ -38,6 +38,14 @@ static __always_inline bool known_tag_is(__u64 word, __u64 hash)
 	return !((word ^ hash) >> SIPDAM_KNOWN_TAG_SHIFT);
 }
 
+/* Is a word this source's by its tag, of either kind, and holds? As ban_is_in. */
+static __always_inline bool known_word_is(__u64 word, __u64 hash, __u64 now)
+{
+	__u64 least = hash >> SIPDAM_KNOWN_TAG_SHIFT << SIPDAM_KNOWN_TAG_SHIFT | now >> SIPDAM_BAN_UNIT_SHIFT;
+
+	return (word & ~SIPDAM_KNOWN_KIND) - least - 1 < BAN_END_MASK - (now >> SIPDAM_BAN_UNIT_SHIFT);
+}
+
 /* Has the line a word that is this source's by its tag, of either kind, and holds? As ban_is_in. */
 static __always_inline bool known_is_in(const struct sipdam_line *line, __u64 hash, __u64 now)
 {

@@ -79,6 +79,34 @@ __noinline int known_find_slot(const struct ban_request *source, struct known_sl
 	return 1;
 }
 
+/*
+ * Is a source known now, and where? Most who are have their own word first among those that look like it; to others
+ * known_find_slot() tells.
+ */
+static __always_inline bool known_finds_slot(const struct ban_request *source, struct known_slot *slot)
+{
+	struct sipdam_line *line = known_line(source->hash);
+	__u64 word = 0;
+	__u32 way;
+
+	if (!line)
+		return false;
+#pragma nounroll
+	for (way = 0; way < SIPDAM_WAYS; way++) {
+		word = line_word(line, way);
+		if (known_word_is(word, source->hash, source->now))
+			break;
+	}
+	if (way == SIPDAM_WAYS)
+		return false;
+	slot->word = word;
+	slot->way = way;
+	slot->own = known_is_of(known_record(source->hash, way), source);
+	if (!slot->own)
+		known_find_slot(source, slot);
+	return slot->own && ban_holds(slot->word, source->now);
+}
+
 static __always_inline __u32 peers_of_line(const struct sipdam_line *line, __u64 now)
 {
 	__u32 peers = 0;
@@ -231,6 +259,21 @@ static __always_inline bool known_renew(struct sipdam_line *line, const struct k
 		return true;
 	record->cause = grant->cause;
 	return bucket_swap(&line->word[slot->way & (SIPDAM_WAYS - 1)], slot->word, word);
+}
+
+/* The same where a source is known now and as what it is to be, in the place it was found in just now. False where
+ * known_grant() has to look. */
+static __always_inline bool known_renews(const struct grant *grant, struct known_slot *slot)
+{
+	struct sipdam_line *line = known_line(grant->source.hash);
+	struct sipdam_known *record = known_record(grant->source.hash, slot->way);
+	bool own = slot->own;
+
+	slot->own = false;
+	return own && line && record && ban_holds(slot->word, grant->source.now) &&
+	       (!grant->trusted || slot->word & SIPDAM_KNOWN_KIND) &&
+	       known_open_gate(grant->source.now + grant->lasting + (1ULL << SIPDAM_BAN_UNIT_SHIFT)) &&
+	       known_renew(line, slot, record, grant);
 }
 
 /* A place for one who is not known now. 0 where another CPU took it first. */
