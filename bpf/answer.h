@@ -93,7 +93,7 @@ static __always_inline __u64 answer_load(const __u8 *from)
 	return word;
 }
 
-static __always_inline __u64 answer_word(const struct answer_text *text, __u32 at)
+static __always_inline __u64 answer_word(const struct answer_text *text, __u64 at)
 {
 	return answer_load(&text->byte[answer_at(at)]);
 }
@@ -125,6 +125,11 @@ __noinline __u32 answer_skip(const struct answer_text *text, __u32 at, __u32 dig
 	return at;
 }
 
+static __always_inline bool answer_is_blank(__u8 byte)
+{
+	return byte == ' ' || byte == '\t';
+}
+
 /* The position behind blanks: mostly none or one, and then without a call. */
 static __always_inline __u32 answer_behind_blanks(const struct answer_text *text, __u32 at)
 {
@@ -132,7 +137,7 @@ static __always_inline __u32 answer_behind_blanks(const struct answer_text *text
 
 	at += answer_byte(text, at) == ' ';
 	byte = answer_byte(text, at);
-	return byte == ' ' || byte == '\t' ? answer_skip(text, at, false) : at;
+	return answer_is_blank(byte) ? answer_skip(text, at, false) : at;
 }
 
 /* The high bit of every byte of a word that is no digit. */
@@ -193,12 +198,15 @@ static __always_inline __u32 answer_behind_digits(const struct answer_text *text
 #define ANSWER_NAME(word, size, a, b, c, d, e, f, g, h)                                                      \
 	(((word)&SIP_MASK(size)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK(size)))
 
-/* Does any line that may say something begin with this byte? CR, LF, and C, E, L, M of either case. */
-static __always_inline bool answer_letter_begins(__u8 byte)
+/* May a line that begins with this byte say something? Yes for CR, LF, and C, E, L, M of either case; hardly another
+ * line begins with a byte that has the same six last bits. */
+static __always_inline bool answer_letter_begins(__u64 byte)
 {
-	const __u32 letters = 1u << ('c' & 31) | 1u << ('e' & 31) | 1u << ('l' & 31) | 1u << ('m' & 31);
+	const __u64 letters = 1ULL << ('c' & 63) | 1ULL << ('e' & 63) | 1ULL << ('l' & 63) | 1ULL << ('m' & 63) |
+			      1ULL << ('C' & 63) | 1ULL << ('E' & 63) | 1ULL << ('L' & 63) | 1ULL << ('M' & 63) |
+			      1ULL << '\r' | 1ULL << '\n';
 
-	return byte < 32 || letters >> (byte & 31) & 1;
+	return letters >> (byte & 63) & 1;
 }
 
 /*
@@ -206,13 +214,13 @@ static __always_inline bool answer_letter_begins(__u8 byte)
  * blanks (RFC 3261 7.3.1). Names are compared without regard to case: 0x20 makes letters small and changes
  * no other byte into one, but for those that no name has.
  */
-static __always_inline __u32 answer_line_at(const struct answer_text *text, __u32 at, __u32 *value)
+static __always_inline __u32 answer_line_at(const struct answer_text *text, __u64 at, __u32 *value)
 {
 	__u64 raw = answer_word(text, at);
 	__u64 word = raw | 0x2020202020202020ULL;
 
 	/* Most lines are told from all others by their first letter. */
-	if (!answer_letter_begins((__u8)raw))
+	if (!answer_letter_begins(raw))
 		return ANSWER_LINE_OTHER;
 	if ((__u8)raw == '\n' || (__u16)raw == ('\r' | '\n' << 8))
 		return ANSWER_LINE_END;
@@ -251,20 +259,41 @@ static __always_inline __u64 blank_at_end(__u64 word)
 	return ends ? (word & ((1ULL << bits) - 1)) | (__u64)' ' << bits : word;
 }
 
-/* The method behind the number of a CSeq, as an enum sipdam_method; OTHER for all unknown ones. */
-static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 at)
+/* Does a method end at this byte: a blank, or the line's end? */
+static __always_inline bool answer_ends_method(__u8 byte)
+{
+	return byte == '\r' || byte == ' ' || byte == '\n' || byte == '\t';
+}
+
+/* The method that two words begin with, as an enum sipdam_method; OTHER for all unknown ones. Nearly all that is read
+ * of answers is said of two. */
+static __always_inline __u32 answer_method(__u64 first, __u64 second)
 {
 	__u32 length = 0, method;
 
-	at = answer_behind_blanks(text, answer_behind_digits(text, at));
-	method = sip_known_method(blank_at_end(answer_word(text, at)),
-				  blank_at_end(answer_word(text, at + 8)), &length);
+	if (first == SIP_TEXT8('R', 'E', 'G', 'I', 'S', 'T', 'E', 'R') && answer_ends_method(second))
+		return SIPDAM_METHOD_REGISTER;
+	if ((first & SIP_MASK(6)) == SIP_TEXT8('I', 'N', 'V', 'I', 'T', 'E', 0, 0) && answer_ends_method(first >> 48))
+		return SIPDAM_METHOD_INVITE;
+	method = sip_known_method(blank_at_end(first), blank_at_end(second), &length);
 	return method ? method : SIPDAM_METHOD_OTHER;
+}
+
+/* The method behind the number of a CSeq. */
+static __always_inline __u32 answer_cseq(const struct answer_text *text, __u32 at)
+{
+	at = answer_behind_blanks(text, answer_behind_digits(text, at));
+	return answer_method(answer_word(text, at), answer_word(text, at + 8));
 }
 
 /* The value of a line whose name has been read: behind blanks, a colon and blanks; 0 where no colon is. */
 static __always_inline __u32 answer_value(const struct answer_text *text, __u32 at)
 {
+	__u64 word = answer_word(text, at);
+
+	/* As nearly all of them are written. */
+	if ((__u16)word == (':' | ' ' << 8) && !answer_is_blank(word >> 16))
+		return at + 2;
 	at = answer_behind_blanks(text, at);
 	if (answer_byte(text, at) != ':')
 		return 0;
@@ -293,17 +322,16 @@ static __always_inline void answer_read_line(const struct answer_text *text, str
 		answer->contacts = 1;
 }
 
-/* The line that the text is at the beginning of. */
-static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer)
+/* The line that the text is at the beginning of, and where its name ends. */
+static __always_inline void answer_begin_line(const struct answer_text *text, struct answer *answer, __u32 line,
+					      __u32 value)
 {
-	__u32 at = answer->at, value = 0, line = answer_line_at(text, at, &value);
-
 	if (line != ANSWER_LINE_END) {
 		answer_read_line(text, answer, line, value);
 		return;
 	}
 	answer->ended = 1;
-	answer->at = at + (answer_byte(text, at) == '\n' ? 1 : 2);
+	answer->at += answer_byte(text, answer->at) == '\n' ? 1 : 2;
 }
 
 /* An expires parameter of a Contact at the semicolon (or blank) before it. */
@@ -406,54 +434,114 @@ static __always_inline bool answer_is_in_contact(const struct answer_text *text,
 	return answer->line == ANSWER_LINE_CONTACT && (answer->inside || byte == ' ' || byte == '\t');
 }
 
-/* Does the line at a position say something? */
-static __always_inline bool answer_line_matters(const struct answer_text *text, const struct answer *answer,
-						__u32 at)
+/* What the line at a position says, as answer_line_at(); OTHER also where that does not matter. */
+static __always_inline __u32 answer_line_that_matters(const struct answer_text *text, const struct answer *answer,
+						      __u64 at, __u32 *value)
 {
-	__u32 value, line = answer_line_at(text, at, &value);
+	__u32 line = answer_line_at(text, at, value);
 
-	return line && (line != ANSWER_LINE_LENGTH || answer->lengths);
+	return line == ANSWER_LINE_LENGTH && !answer->lengths ? ANSWER_LINE_OTHER : line;
 }
 
-/* Behind the first line feed within so many bytes; ANSWER_STRIDE where there is none. */
-#define ANSWER_STRIDE 32
-static __always_inline __u32 answer_stride(const __u8 *from, bool *inside)
+/*
+ * The high bit but one of every byte that is plain: neither a control character nor, in UTF-8, what may follow a
+ * first byte. Other bits say nothing.
+ */
+static __always_inline __u64 answer_plain(__u64 word)
 {
-	__u64 first = answer_feeds(answer_load(from)), second = answer_feeds(answer_load(from + 8));
-	__u64 third = answer_feeds(answer_load(from + 16)), fourth = answer_feeds(answer_load(from + 24));
+	return word | word << 1;
+}
 
-	*inside = !(first | second | third | fourth);
-	if (*inside)
-		return ANSWER_STRIDE;
-	if (first | second)
-		return first ? first_byte(first) + 1 : first_byte(second) + 9;
-	return third ? first_byte(third) + 17 : first_byte(fourth) + 25;
+#define ANSWER_PLAIN (0x40 * ANSWER_ONES)
+
+/*
+ * Behind the byte that one bit stands for, of bits of four words, one of each byte: the first byte's of all words, then
+ * the second's. By the first six bits of a product with a sequence that has every six bits once.
+ */
+static const __u8 answer_behind[64] = {
+	1, 9, 7, 17, 16, 15, 0, 25, 0, 24, 23, 22, 0, 0, 11, 0,
+	0, 0, 32, 0, 0, 31, 30, 0, 0, 0, 13, 0, 4, 19, 0, 0,
+	0, 0, 8, 28, 0, 14, 0, 3, 0, 29, 0, 0, 0, 5, 0, 26,
+	0, 20, 6, 0, 21, 0, 0, 18, 12, 0, 27, 10, 0, 2, 0, 0,
+};
+
+static __always_inline __u32 answer_behind_bit(__u64 bit)
+{
+	return answer_behind[bit * 0x03f79d71b4cb0a89ULL >> 58];
+}
+
+/*
+ * Behind the first line feed within so many bytes, 0 where there is none. *more: there may be more than one. Most have
+ * none, and a glance tells; of one, no branch goes by where it is, which nothing predicts.
+ */
+#define ANSWER_STRIDE 32
+static __always_inline __u32 answer_feed(const __u8 *from, __u64 *more)
+{
+	__u64 first = answer_load(from), second = answer_load(from + 8);
+	__u64 third = answer_load(from + 16), fourth = answer_load(from + 24), all;
+
+	*more = 0;
+	if ((answer_plain(first) & answer_plain(second) & answer_plain(third) & answer_plain(fourth) & ANSWER_PLAIN) ==
+	    ANSWER_PLAIN)
+		return 0;
+	first = answer_feeds(first) >> 7;
+	second = answer_feeds(second) >> 6;
+	third = answer_feeds(third) >> 5;
+	fourth = answer_feeds(fourth) >> 4;
+	all = first | second | third | fourth;
+	if (!all)
+		return 0;
+	*more = all & (all - 1);
+	if (*more) {
+		all = third ? third : fourth;
+		all = second ? second : all;
+		all = first ? first : all;
+	}
+	return answer_behind_bit(all & -all);
 }
 
 /*
  * To the beginning of the next line that says something, as far as one step goes: most of a message are lines
  * that say nothing here, and this loop is most of what reading one costs. What is behind the text's end is
  * zeros. The position is capped in each round, so that the kernel's verifier knows the same of it in all.
- * False where there is none so far, or one that the text may end in.
+ * What the line is, and in *value where its name ends; OTHER where there is none so far, or one that the text may
+ * end in.
  */
-static __always_inline bool answer_find_line(const struct answer_text *text, struct answer *answer)
+static __always_inline __u32 answer_find_line(const struct answer_text *text, struct answer *answer, __u32 *value)
 {
-	__u64 at = answer->at, length = answer->length;
-	bool inside = answer->inside, found = false;
+	__u64 at = answer_at(answer->at), length = answer->length;
+	__u32 line = ANSWER_LINE_OTHER;
 
+	if (!answer->inside) {
+		line = answer_line_that_matters(text, answer, at, value);
+		if (line)
+			return line;
+	}
+	answer->inside = 1;
 #pragma nounroll
 	for (int i = 0; i < ANSWER_SKIP_BYTES / ANSWER_STRIDE && at < length; i++) {
+		__u64 more, begins;
+		__u32 feed;
+
 		at = answer_at(at);
-		found = !inside && answer_line_matters(text, answer, at);
-		if (found)
-			break;
-		at += answer_stride(&text->byte[at], &inside);
+		feed = answer_feed(&text->byte[at], &more);
+		begins = at + feed;
+		if (feed) {
+			if (begins <= ANSWER_BYTES - ANSWER_MARGIN)
+				line = answer_line_that_matters(text, answer, begins, value);
+			if (line || begins > ANSWER_BYTES - ANSWER_MARGIN) {
+				answer->inside = 0;
+				at = begins;
+				break;
+			}
+		}
+		/* Where the next stride begins does not depend on what this one has: so both are under way at once. */
+		at = more ? begins : at + ANSWER_STRIDE;
 		if (at > ANSWER_BYTES - ANSWER_MARGIN)
 			break;
 	}
 	answer->at = at;
-	answer->inside = inside;
-	return found;
+	return line;
 }
 
 /*
@@ -462,13 +550,16 @@ static __always_inline bool answer_find_line(const struct answer_text *text, str
  */
 __noinline int answer_step(const struct answer_text *text, struct answer *answer)
 {
+	__u32 line, value = 0;
+
 	if (!text || !answer || answer->at >= answer->length)
 		return 1;
 	if (!answer_is_in_contact(text, answer)) {
 		answer->line = ANSWER_LINE_OTHER;
-		if (!answer_find_line(text, answer))
+		line = answer_find_line(text, answer, &value);
+		if (!line)
 			return answer->at >= answer->length;
-		answer_begin_line(text, answer);
+		answer_begin_line(text, answer, line, value);
 	}
 	if (answer->line == ANSWER_LINE_CONTACT)
 		answer_read_contact(text, answer);

@@ -120,6 +120,9 @@ static const struct row rows[] = {
 	{OK "CSeq: 1 SUBSCRIBE\r\n\r\n", 200, SIPDAM_METHOD_SUBSCRIBE, 0, ANSWER_UNSAID},
 	{OK "CSeq: 1 FOO\r\n\r\n", 200, SIPDAM_METHOD_OTHER, 0, ANSWER_UNSAID},
 	{OK "CSeq: 1 INVITES\r\n\r\n", 200, SIPDAM_METHOD_OTHER, 0, ANSWER_UNSAID},
+	{OK "CSeq: 1 REGISTERS\r\n\r\n", 200, SIPDAM_METHOD_OTHER, 0, ANSWER_UNSAID},
+	{OK "CSeq: 1 INVITE\n\n", 200, SIPDAM_METHOD_INVITE, 0, ANSWER_UNSAID},
+	{OK "CSeq: 1 REGISTER\t\r\n\r\n", 200, SIPDAM_METHOD_REGISTER, 0, ANSWER_UNSAID},
 	/* what a Contact's end ends: the headers' end, and a line longer than a step goes */
 	{OK "CSeq: 2 REGISTER\r\nContact: <sip:a@1>;expires=60\r\n\r\n;expires=61", 200,
 	 SIPDAM_METHOD_REGISTER, 60, ANSWER_UNSAID},
@@ -208,6 +211,29 @@ static void test_cut_at_every_byte(void **state)
 	}
 }
 
+/* Lines end anywhere in what is read at once, two of them too, and behind bytes that are not ASCII. */
+static void test_lines_of_every_length(void **state)
+{
+	static const char *const ends[] = {"\r\nCSeq: 2 REGISTER\r\n", "\nCSeq: 2 REGISTER\n",
+					   "\r\nC: 1\r\nCSeq: 2 REGISTER\r\n", "\n\tCSeq: 1 ACK\nCSeq: 2 REGISTER\n",
+					   "\xd0\x90\r\nCSeq: 2 REGISTER\r\n", "\r\v\n\vX\nCSeq: 2 REGISTER\r\n"};
+	struct answer answer;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(ends); i++)
+		for (int length = 0; length < 3 * ANSWER_STRIDE; length++) {
+			char message[256];
+
+			snprintf(message, sizeof(message), OK "X: %.*s%sm: <sip:a@1>;expires=60\r\n\r\n", length, LONG,
+				 ends[i]);
+			assert_int_equal(read_text(message, strlen(message), true, &answer), 1);
+			assert_int_equal(answer.method, SIPDAM_METHOD_REGISTER);
+			assert_int_equal(answer_lifetime(&answer, 3600), 60);
+			assert_int_equal(answer.ended, 1);
+			assert_int_equal(answer.at, strlen(message));
+		}
+}
+
 /* A header of the longest length, and a message of nothing but line feeds: the steps end. */
 static void test_bounds(void **state)
 {
@@ -235,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_message),
 		cmocka_unit_test(test_length_is_not_asked_for),
 		cmocka_unit_test(test_cut_at_every_byte),
+		cmocka_unit_test(test_lines_of_every_length),
 		cmocka_unit_test(test_bounds),
 	};
 
