@@ -28,8 +28,11 @@ known() { sipdam trust list --json | jq -c "$1"; }
 
 kamailio_end() { platform_end 2>"$room/scene.err"; }
 
+# All that arrives and leaves: capture_begin [server|world], where what the filter drops is seen too
 capture_begin() {
-	start capture server timeout 60 tcpdump -i edge0 -n -Z root -s 0 -B 16384 --immediate-mode -U -w whole.pcap udp
+	local device=edge0
+	[[ ${1:-server} == server ]] || device=world0
+	start capture "${1:-server}" timeout 60 tcpdump -i "$device" -n -Z root -s 0 -B 16384 --immediate-mode -U -w whole.pcap udp
 	wait_until 5 says capture 'listening on'
 }
 
@@ -64,18 +67,26 @@ capture_begin() {
 
 @test "learn: a guesser of passwords is banned, and an office of 50 phones that registers at once never" {
 	attach_unlisted
+	capture_begin world
 	kamailio_start
 	registrations 50 50 -t un
 	registrations 50 50 -t un
 	same "$(known '.trusted | map(.address)')" "[\"$PHONE\"]"
 	(($(known '.trusted[0].devices') > 20))
 	same "$(sipdam ban list --json | jq -c .bans)" '[]'
-	start guesser world timeout 10 sipp "$SERVER:5060" -sf "$scenarios/guess.xml" -i "$STRANGER" -p 5070 -r 5 -m 40 \
+	# Five guesses a second, none of them just four seconds after the first: a capture's clock is another.
+	start guesser world timeout 10 sipp "$SERVER:5060" -sf "$scenarios/guess.xml" -i "$STRANGER" -p 5070 -r 10 -rp 2050 -m 40 \
 		-nostdin -timeout 9s
 	wait_until 8 is_banned
 	same "$(sipdam ban list --json | jq -c '.bans | map([.address, .cause, .times])')" "[[\"$STRANGER\",\"failures\",1]]"
 	wait_until 3 drops_some
 	sipdam explain "$STRANGER" | grep -A 1 'for what the server refused it$' | grep -q '^            number 1 in a row;'
+	finish guesser || true
+	finish capture
+	sipdam replay --json --local "$SERVER" "$room/whole.pcap" >"$room/replay"
+	cat "$room/replay"
+	same "$(jq -c '[.reasons | .trusted, .banned, .egress]' "$room/replay")" \
+		"[$(stat reasons.trusted),$(stat reasons.banned),$(stat reasons.egress)]"
 	kamailio_end
 }
 

@@ -1524,6 +1524,40 @@ static void test_nothing_is_learned_of_what_is_not_sent(void **state)
 	is(PHONE, TRUSTED);
 }
 
+/* ---- memory ---- */
+
+/* The maps of a program, by the kernel's account: all have their memory from the beginning. */
+static void check_maps(int program, __u32 least)
+{
+	__u32 ids[64] = {}, size;
+	struct bpf_prog_info info = {.nr_map_ids = COUNT(ids), .map_ids = (__u64)(unsigned long)ids};
+
+	size = sizeof(info);
+	assert_int_equal(bpf_obj_get_info_by_fd(program, &info, &size), 0);
+	assert_in_range(info.nr_map_ids, least, COUNT(ids));
+	for (__u32 i = 0; i < info.nr_map_ids; i++) {
+		struct bpf_map_info map = {};
+		int fd = bpf_map_get_fd_by_id(ids[i]);
+
+		size = sizeof(map);
+		assert_true(fd >= 0);
+		assert_int_equal(bpf_obj_get_info_by_fd(fd, &map, &size), 0);
+		close(fd);
+		if (map.type != BPF_MAP_TYPE_ARRAY && map.type != BPF_MAP_TYPE_PERCPU_ARRAY &&
+		    map.type != BPF_MAP_TYPE_PROG_ARRAY && map.type != BPF_MAP_TYPE_ARRAY_OF_MAPS)
+			fail_msg("map %s is of type %u", map.name, map.type);
+	}
+}
+
+/* Nothing that a packet does allocates: there is no map that could. */
+static void test_no_map_allocates(void **state)
+{
+	struct lab *lab = *state;
+
+	check_maps(filter_program(lab->filter), 20);
+	check_maps(egress_program(way.egress), 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1572,6 +1606,7 @@ int main(void)
 		way_test(test_reflection_of_verified),
 		way_test(test_reflection_by_policy),
 		way_test(test_nothing_is_learned_of_what_is_not_sent),
+		way_test(test_no_map_allocates),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, way_close);

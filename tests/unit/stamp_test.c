@@ -18,6 +18,8 @@
 #define LEAST  (200 * MS)
 #define MOST   (32 * SECOND)
 
+#define SOURCES 1048576 /* lines, by default */
+
 /* Hashes whose tags are all different. */
 static __u64 hash_of(__u64 number)
 {
@@ -132,6 +134,62 @@ static void test_strangers_rarely_pass_by_chance(void **state)
 	assert_true(passed > 0); /* or the line was not full and nothing was tested */
 }
 
+/* The chance that none of so many requests meets one line. */
+static double none_of(int requests)
+{
+	double chance = 1;
+
+	while (requests--)
+		chance *= 1 - 1.0 / SOURCES;
+	return chance;
+}
+
+/* How many do, as chance has it, of a fixed seed. */
+static int meet_a_line(double none)
+{
+	static __u64 random = 88172645463325252ULL;
+	double product = 1;
+	int count = -1;
+
+	for (; product > none; count++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		product *= (double)(random >> 11) / (1ULL << 53);
+	}
+	return count;
+}
+
+/* How many of so many first copies are forgotten when they come again behind a flood's requests. */
+static int forgotten(int callers, int requests)
+{
+	const __u64 begin = 1000 * UNIT;
+	double none = none_of(requests);
+	struct sipdam_stamps line;
+	__u64 strangers = 0;
+	int count = 0;
+
+	for (int i = 0; i < callers; i++) {
+		line = (struct sipdam_stamps){};
+		look(&line, hash_of(0), begin);
+		for (int met = meet_a_line(none); met > 0; met--)
+			look(&line, hash_of(1 + strangers++ % 200000), begin + LEAST / 2);
+		count += look(&line, hash_of(0), begin + SECOND / 2) != STAMP_AGAIN;
+	}
+	return count;
+}
+
+/* What the manual says of the default size: the first retransmission, and the second one after it. */
+static void test_what_a_flood_leaves_of_a_caller(void **state)
+{
+	const int callers = 700000;
+
+	(void)state;
+	assert_in_range(forgotten(callers, 10000000 / 2), callers / 9000, callers / 5500); /* once in 7,000 */
+	assert_in_range(forgotten(callers, 10000000), callers / 18, callers / 15);         /* once in 16 */
+	assert_int_equal(forgotten(callers, 1000000 / 2), 0);
+}
+
 static void test_verified_senders(void **state)
 {
 	struct sipdam_line line = {};
@@ -183,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_around_the_wrap),
 		cmocka_unit_test(test_a_tag_of_zero),
 		cmocka_unit_test(test_strangers_rarely_pass_by_chance),
+		cmocka_unit_test(test_what_a_flood_leaves_of_a_caller),
 		cmocka_unit_test(test_verified_senders),
 		cmocka_unit_test(test_the_gate_of_verified_senders),
 	};
