@@ -799,6 +799,16 @@ __noinline int connection_place_any(__u64 hash)
 	return place;
 }
 
+/* The same, without a call where it is open, as nearly all are. */
+static __always_inline int connection_place_of(const struct sipdam_line *line, __u64 hash)
+{
+#pragma nounroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++)
+		if (connection_is(line_word(line, way), hash, SIPDAM_CONNECTION_OPEN))
+			return way | PLACE_FOUND;
+	return connection_place_any(hash);
+}
+
 /*
  * The server sends data on a connection older than the filter: it is open, and carries. Its handshake is finished,
  * unless this is a part of it.
@@ -830,7 +840,7 @@ __noinline int connection_sends(const struct connection *segment, const struct s
 			connection_begins(line, segment, policy);
 		return 0;
 	}
-	place = connection_place_any(segment->hash);
+	place = connection_place_of(line, segment->hash);
 	word = line_word(line, place);
 	if (!(place & PLACE_FOUND)) {
 		if (segment->bytes && !(segment->flags & (TCP_FIN | TCP_RST)))

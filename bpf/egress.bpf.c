@@ -676,19 +676,10 @@ static __always_inline bool reflects(const struct sipdam_policy *policy, const s
 	       !reflection_admits(policy, work->hash, work->now, sent_bytes(work));
 }
 
-/*
- * What a handshake of TLS says of the receiver. A function of its own so that it is verified apart: nearly all
- * segments say nothing.
- */
-__noinline int learn_handshake(struct work *work, const struct sipdam_policy *policy, int handshake)
+/* The client has left a handshake of TLS. A function of its own so that it is verified apart: hardly any does. */
+__noinline int learn_left_handshake(struct work *work, const struct sipdam_policy *policy)
 {
-	if (!work || !policy)
-		return 0;
-	if (handshake == HANDSHAKE_FINISHED) {
-		handshake_forgives(work->hash, work->now);
-		return 0;
-	}
-	if (!handshakes_count(policy, tier_of(work, policy)) ||
+	if (!work || !policy || !handshakes_count(policy, tier_of(work, policy)) ||
 	    !handshake_strikes_out(work->hash, work->now, policy->ban_failures))
 		return 0;
 	ban_by_policy(&work->grant.source, policy, SIPDAM_BAN_HANDSHAKES);
@@ -704,8 +695,10 @@ static __always_inline void learn_connection(const struct sipdam_policy *policy,
 				   work->acknowledged);
 	work->segment.greets = work->greets;
 	handshake = connection_sends(&work->segment, policy);
-	if (handshake)
-		learn_handshake(work, policy, handshake);
+	if (handshake == HANDSHAKE_FINISHED)
+		handshake_forgives(work->hash, work->now);
+	else if (handshake)
+		learn_left_handshake(work, policy);
 }
 
 /* The reason of a segment that is not read but for its handshake, and what both tell of its connection. */
