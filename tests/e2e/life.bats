@@ -164,10 +164,18 @@ works() {
 	wait "$sender"
 	counted 0 .reasons.denied 20000
 	[ "$(stat 0 .packets.passed)" = 0 ]
-	echo 'sources: 8192' >sipdam.yaml # a list that is not named any more is empty
+	echo 'sources: 1024' >sipdam.yaml # a list that is not named any more is empty
 	sipdam reload
 	works 0 198.18.0.1
 	works 1 198.18.9.1
+	# How full it is, and whose place others took: five times as many sources as it has room for.
+	[ "$(sipdam status --json | jq -c '[.sources_in_use < 0.1, .displaced.sources]')" = '[true,0]' ]
+	sipdam set limits.unknown.invite.rate=0.1
+	send 0 40000 --source-base 11.0.0.0/8 --random 7
+	counted 0 '.packets | .passed + .dropped' 60060
+	[ "$(sipdam status --json | jq -c '[.sources_in_use > 0.9, .displaced.sources > 10000, .displaced.sources < 40000]')" = '[true,true,true]' ]
+	sipdam status | grep -q '^Tables      1024 lines of sources, 9[0-9]\.[0-9] % in use$\|^Tables      1024 lines of sources, 100\.0 % in use$'
+	sipdam status | grep -q "^            live entries replaced: $(sipdam status --json | jq .displaced.sources) sources, "
 	sipdam detach --all
 	nothing_left before
 }
