@@ -462,6 +462,24 @@ __noinline int connection_place(__u64 hash, __u32 state)
 	return 0;
 }
 
+/*
+ * Has the server answered a SYN of this connection, as far as its line tells? No is what nearly every segment
+ * without bytes is told: asked without a call, and all ways at once.
+ */
+static __always_inline bool connection_is_half(__u64 hash)
+{
+	struct sipdam_line *line = connection_line(hash);
+	__u64 head = connection_head(hash, SIPDAM_CONNECTION_HALF), found = 0;
+
+	if (!line)
+		return false;
+	/* What is the same is 0, and one less has the highest bit. */
+#pragma unroll
+	for (__u32 way = 0; way < SIPDAM_WAYS; way++)
+		found |= ((line_word(line, way) ^ head) >> SIPDAM_CONNECTION_STATE_SHIFT) - 1;
+	return found >> 63;
+}
+
 /* ---- what becomes of it ---- */
 
 /* It is counted for its source in another span from now on. */

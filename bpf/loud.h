@@ -17,7 +17,7 @@
 /* Refusals in a tick that make a source loud. */
 #define LOUD_REFUSALS 16
 
-/* One class of messages from one address. */
+/* One class of messages, or SYNs without data, from one address. */
 struct loud {
 	__u64 high, low;
 	__u64 moment;

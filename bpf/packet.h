@@ -462,12 +462,18 @@ static __always_inline int packet_read(frame_t *frame, const struct sipdam_polic
 #define PLAIN4_TRANSPORT (ETH_HLEN + IPV4_HEADER_BYTES)
 #define PLAIN6_TRANSPORT (ETH_HLEN + IPV6_HEADER_BYTES)
 
+/* The furthest that the payload of a plain segment may begin, behind all options, and a mask for it. */
+#define PLAIN_PAYLOAD_MASK 0x7f
+_Static_assert(PLAIN6_TRANSPORT + 15 * 4 <= PLAIN_PAYLOAD_MASK, "the longest header of TCP");
+
 /* What a first look can tell, and for RTP the last. */
 enum packet_look {
 	LOOK_NOTHING = 0, /* packet_read has to tell */
 	LOOK_OTHER = 1,   /* plain UDP or TCP to a port that can be none of ours */
-	LOOK_UDP4 = 2,    /* plain UDP over plain IPv4, without options or fragments, to a port that may be ours */
+	LOOK_UDP4 = 2,    /* plain UDP over plain IPv4, no options or fragments, to a port that may be ours */
 	LOOK_UDP6 = 3,    /* the same over IPv6, without extensions */
+	LOOK_TCP4 = 4,    /* as these, TCP */
+	LOOK_TCP6 = 5,
 };
 
 enum packet_glance {
@@ -508,6 +514,7 @@ static __always_inline int packet_look(const __u8 *data, const __u8 *end, const 
 			return hint_has(front->hint_udp, port) ? LOOK_UDP4 : LOOK_OTHER;
 		if (middle != __builtin_bswap32(IPPROTO_TCP))
 			return LOOK_NOTHING;
+		return hint_has(front->hint_tcp, port) ? LOOK_TCP4 : LOOK_OTHER;
 	} else if ((start & __builtin_bswap32(0xfffff000)) ==
 		   __builtin_bswap32((__u32)ETH_P_IPV6 << 16 | 0x6000)) {
 		protocol = data[ETH_HLEN + offsetof(struct ipv6_header, next)];
@@ -516,10 +523,9 @@ static __always_inline int packet_look(const __u8 *data, const __u8 *end, const 
 			return hint_has(front->hint_udp, port) ? LOOK_UDP6 : LOOK_OTHER;
 		if (protocol != IPPROTO_TCP)
 			return LOOK_NOTHING;
-	} else {
-		return LOOK_NOTHING;
+		return hint_has(front->hint_tcp, port) ? LOOK_TCP6 : LOOK_OTHER;
 	}
-	return hint_has(front->hint_tcp, port) ? LOOK_NOTHING : LOOK_OTHER;
+	return LOOK_NOTHING;
 }
 
 /* Is it one of the first four? Unused entries repeat the first. port: as on the wire, not 0. */
@@ -643,6 +649,112 @@ static __always_inline void glance_fill(const __u8 *data, const __u8 *data_end, 
 		packet->fragment_protocol = 0;
 		glance_fill_udp(data, PLAIN6_TRANSPORT, PLAIN6_TRANSPORT + __builtin_bswap16(*length), packet);
 	}
+}
+
+/* The kind of a port that is the first of its kind, or -1. port: as on the wire. */
+static __always_inline int glance_kind(const struct sipdam_policy *policy, __be16 port)
+{
+	__u16 wanted = __builtin_bswap16(port);
+
+	if (!wanted)
+		return -1;
+	if (policy->ports[SIPDAM_PORTS_TLS].port[0] == wanted)
+		return SIPDAM_PORTS_TLS;
+	if (policy->ports[SIPDAM_PORTS_TCP].port[0] == wanted)
+		return SIPDAM_PORTS_TCP;
+	if (policy->ports[SIPDAM_PORTS_WSS].port[0] == wanted)
+		return SIPDAM_PORTS_WSS;
+	return policy->ports[SIPDAM_PORTS_WS].port[0] == wanted ? SIPDAM_PORTS_WS : -1;
+}
+
+/* Whether a segment is for a protected port, with lengths that agree; what tells that is left in the packet. */
+static __always_inline int glance_tcp(const __u8 *data, const __u32 offset, __u32 end, __u32 bytes,
+				      const struct sipdam_policy *policy, struct packet *packet)
+{
+	const __u8 *tcp = data + offset;
+	const __be16 *ports = (const void *)tcp;
+	__u32 header = (tcp[12] >> 4) * 4;
+	int kind = glance_kind(policy, ports[PORT_HERE]);
+
+	if (kind < 0 || header < TCP_HEADER_BYTES || offset + header > end || end > bytes)
+		return GLANCE_NOTHING;
+	packet->port_kind = kind;
+	packet->tcp_flags = tcp[13];
+	packet->fragment = FRAGMENT_NONE;
+	packet->payload_offset = offset + header;
+	packet->payload_length = end - offset - header;
+	return GLANCE_OURS;
+}
+
+/*
+ * The short way of TCP, for segments of which a first look said LOOK_TCP4 or LOOK_TCP6. OURS with family and
+ * source of the packet, its flags, and where its payload is.
+ */
+static __always_inline int glance_segment(const __u8 *data, const __u8 *data_end, int look,
+					  const struct sipdam_policy *policy, struct packet *packet)
+{
+	__u32 bytes = data_end - data;
+
+	if (look == LOOK_TCP4 && data + PLAIN4_TRANSPORT + TCP_HEADER_BYTES <= data_end) {
+		const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+
+		packet->family = 4;
+		packet->source = address_of_ipv4(ip->source);
+		packet->end = ETH_HLEN + __builtin_bswap16(ip->total_length);
+		return glance_tcp(data, PLAIN4_TRANSPORT, packet->end, bytes, policy, packet);
+	}
+	if (look == LOOK_TCP6 && data + PLAIN6_TRANSPORT + TCP_HEADER_BYTES <= data_end) {
+		const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
+		const __u64 *address = (const void *)&ip->source;
+		const __be16 *length = (const void *)&ip->payload_length;
+
+		packet->family = 6;
+		packet->source = (struct packet_address){address[0], address[1]};
+		packet->end = PLAIN6_TRANSPORT + __builtin_bswap16(*length);
+		if (is_mapped(&packet->source))
+			return GLANCE_NOTHING;
+		return glance_tcp(data, PLAIN6_TRANSPORT, packet->end, bytes, policy, packet);
+	}
+	return GLANCE_NOTHING;
+}
+
+/* The rest of a segment that is OURS, as glance_fill of a datagram. */
+static __always_inline void glance_fill_segment(const __u8 *data, const __u8 *data_end, int look,
+						struct packet *packet)
+{
+	const __be16 *port;
+
+	if (look == LOOK_TCP4 && data + PLAIN4_TRANSPORT + PORTS_BYTES <= data_end) {
+		const struct ipv4_header *ip = (const void *)(data + ETH_HLEN);
+
+		port = (const void *)(data + PLAIN4_TRANSPORT + 2 * PORT_HERE);
+		packet->destination = address_of_ipv4(ip->destination);
+		packet->identification = ip->identification;
+		packet->fragment_protocol = IPPROTO_TCP;
+		packet->transport_offset = PLAIN4_TRANSPORT;
+		packet->port = __builtin_bswap16(*port);
+	} else if (look == LOOK_TCP6 && data + PLAIN6_TRANSPORT + PORTS_BYTES <= data_end) {
+		const struct ipv6_header *ip = (const void *)(data + ETH_HLEN);
+		const __u64 *address = (const void *)&ip->destination;
+
+		port = (const void *)(data + PLAIN6_TRANSPORT + 2 * PORT_HERE);
+		packet->destination = (struct packet_address){address[0], address[1]};
+		packet->identification = 0;
+		packet->fragment_protocol = 0;
+		packet->transport_offset = PLAIN6_TRANSPORT;
+		packet->port = __builtin_bswap16(*port);
+	}
+	packet->protocol = IPPROTO_TCP;
+	packet->cut = packet->lies = packet->payload_whole = 0;
+}
+
+/* The other port of such a segment, as on the wire. */
+static __always_inline __be16 glance_client_port(const __u8 *data, const __u8 *data_end, int look)
+{
+	const __be16 *port = (const void *)(data + (look == LOOK_TCP4 ? PLAIN4_TRANSPORT : PLAIN6_TRANSPORT) +
+					    2 * (1 - PORT_HERE));
+
+	return (const void *)(port + 1) <= (const void *)data_end ? *port : 0;
 }
 #endif
 

@@ -16,7 +16,8 @@
  *   gate        the least version of TLS, for all that would pass
  *
  * judge() is that list. Nearly every packet is plain: a glance (packet.h) sends it on or reads it whole,
- * and an instance of judge() without TCP and fragments goes on with it. All others are read the long way.
+ * and an instance of judge() goes on with it that does for a message over UDP, or for data over TCP, what
+ * either may need. All others are read the long way.
  */
 #include <linux/bpf.h>
 #include <stddef.h>
@@ -74,6 +75,7 @@ struct work {
 	__u32 inherited; /* reason of the first fragment */
 	__u32 unread;    /* TRUNCATED where the capture hides the payload */
 	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
+	__u32 capped;    /* 1: it is refused for the connections that its source has open */
 	__u32 devices;   /* of a trusted source */
 	__u32 verified;  /* enum verification, from step 7 on */
 
@@ -97,11 +99,21 @@ struct work {
 };
 _Static_assert(sizeof(struct work) <= SIPDAM_WORK_WORDS * 8, "struct work fits its room");
 
+/* What a glance tells of a packet. judge() is compiled for the first three, and does for each what it may
+ * need. */
+enum way {
+	WAY_LONG = 0,     /* nothing that would be enough */
+	WAY_DATAGRAM = 1, /* a message over UDP, known by its first words */
+	WAY_DATA = 2,     /* a segment that is charged for its bytes and for nothing else */
+	WAY_SYN = 3,      /* one that asks for a connection and has no bytes: the long way, but in a storm */
+	WAY_OTHER = 4,    /* it is for none of our ports */
+};
+
 struct run {
 	frame_t *frame;
 	const struct sipdam_policy *policy;
 	struct work *work;
-	bool plain; /* a constant: judge() is compiled once for what a glance has read, once for the rest */
+	enum way way; /* a constant */
 };
 
 /* Bytes of the first buffer; packet_reaches() asks for more where a header does. */
@@ -128,7 +140,7 @@ static __always_inline int read(const struct run *run)
 {
 	struct work *work = run->work;
 	struct packet *packet = &work->packet;
-	int reason = run->plain ? SIPDAM_REASON_NONE : packet_read(run->frame, run->policy, packet);
+	int reason = run->way ? SIPDAM_REASON_NONE : packet_read(run->frame, run->policy, packet);
 
 	if (reason == SIPDAM_REASON_NOT_SIP || (reason == SIPDAM_REASON_TRUNCATED && !packet->family))
 		return reason;
@@ -140,7 +152,7 @@ static __always_inline int read(const struct run *run)
 		work->message.class = SIPDAM_CLASS_MALFORMED;
 	if (reason)
 		return reason;
-	if (!run->plain && packet->fragment == FRAGMENT_FOLLOWER) {
+	if (!run->way && packet->fragment == FRAGMENT_FOLLOWER) {
 		/* A follower has no ports: that it is not for us is known from its first alone. */
 		work->inherited = fragment_follows(packet, work->now);
 		if (work->inherited == SIPDAM_REASON_NOT_SIP)
@@ -187,7 +199,7 @@ static __always_inline bool approach_stamps(const struct run *run)
 	__u32 class = SIP_CLASS(work->found) & (SIPDAM_CLASSES_MAX - 1);
 	const struct sipdam_pool *pool;
 
-	if (!run->plain || work->tier == SIPDAM_TIER_ALLOWED || !is_request_class(class))
+	if (run->way != WAY_DATAGRAM || work->tier == SIPDAM_TIER_ALLOWED || !is_request_class(class))
 		return false;
 	pool = bpf_map_lookup_elem(&pools, &class);
 	if (!pool || !verification_is_on(pool, work->now, run->policy))
@@ -208,6 +220,8 @@ static __always_inline void approach_tables(const struct run *run)
 	const struct sipdam_line *line;
 	bool stamps;
 
+	if (run->way == WAY_DATA)
+		return;
 	work->verifying.named = 0;
 	work->network_hash = masked_hash(&packet->source, &run->policy->network_mask[family_index(packet)]);
 	stamps = !is_stormy(work) && approach_stamps(run);
@@ -489,6 +503,14 @@ static __always_inline int classify_tcp(const struct run *run)
 	return reason;
 }
 
+/* What is charged by its size, and at least one token (or bare ACKs would be free). */
+static __always_inline struct message message_of_data(const struct packet *packet)
+{
+	__u32 started = segment_tokens(packet->payload_length);
+
+	return (struct message){.class = SIPDAM_CLASS_TCP_DATA, .tokens = started ? started : 1};
+}
+
 /* A datagram costs one token of the class of what it was found to be. */
 static __always_inline struct message message_of(__u32 found)
 {
@@ -519,7 +541,11 @@ static __always_inline int classify(const struct run *run)
 {
 	const struct packet *packet = &run->work->packet;
 
-	if (run->plain) {
+	if (run->way == WAY_DATA) {
+		run->work->message = message_of_data(packet);
+		return SIPDAM_REASON_NONE;
+	}
+	if (run->way == WAY_DATAGRAM) {
 		/* Read back from the map, where the kernel's verifier does not know it: once for all methods.
 		 */
 		run->work->message = message_of(run->work->found);
@@ -538,6 +564,13 @@ static __always_inline bool is_network_class(__u32 class)
 #define X(name, number, label, network) | (__u32)(network) << (number)
 	return (0 SIPDAM_CLASSES(X)) >> (class & (SIPDAM_CLASSES_MAX - 1)) & 1;
 #undef X
+}
+
+/* The class of a packet's message. */
+static __always_inline __u32 class_of(const struct run *run)
+{
+	return run->way == WAY_DATA ? SIPDAM_CLASS_TCP_DATA
+				    : run->work->message.class & (SIPDAM_CLASSES_MAX - 1);
 }
 
 static __always_inline const struct sipdam_limits *limits_of(const struct run *run)
@@ -610,7 +643,7 @@ static __always_inline void look_further(const struct run *run)
 	struct message *message = &work->message;
 	__u32 skip = 0;
 
-	if (run->plain || packet->protocol != IPPROTO_TCP || packet->port_kind != SIPDAM_PORTS_TCP ||
+	if (run->way || packet->protocol != IPPROTO_TCP || packet->port_kind != SIPDAM_PORTS_TCP ||
 	    !packet->payload_length || packet->fragment == FRAGMENT_FOLLOWER || packet->cut)
 		return;
 	if (work->tier == SIPDAM_TIER_ALLOWED && messages_are_free(limits_of(run)))
@@ -633,7 +666,7 @@ static __always_inline bool has_too_many(const struct run *run)
 	const struct work *work = run->work;
 	__u32 most = run->policy->connections_per_source;
 
-	if (run->plain || work->message.class != SIPDAM_CLASS_TCP_SYN || work->tier == SIPDAM_TIER_ALLOWED)
+	if (run->way || work->message.class != SIPDAM_CLASS_TCP_SYN || work->tier == SIPDAM_TIER_ALLOWED)
 		return false;
 	if (work->tier == SIPDAM_TIER_TRUSTED)
 		most = run->policy->connections_trusted;
@@ -645,7 +678,7 @@ static __always_inline bool needs_bill(const struct run *run)
 {
 	const struct message *message = &run->work->message;
 
-	return !run->plain && (message->data_tokens || message->further);
+	return !run->way && (message->data_tokens || message->further);
 }
 
 static __always_inline void make_bill(struct bill *bill, const struct message *message)
@@ -674,7 +707,8 @@ static __always_inline bool may_be_copy(const struct run *run)
 {
 	struct work *work = run->work;
 
-	return work->tier != SIPDAM_TIER_ALLOWED && is_sent_again(&work->packet, &work->message) &&
+	return run->way != WAY_DATA && work->tier != SIPDAM_TIER_ALLOWED &&
+	       is_sent_again(&work->packet, &work->message) &&
 	       (is_trial || look_is_left(*look_place(work), work->now));
 }
 
@@ -745,8 +779,8 @@ static __always_inline bool source_admits(const struct run *run)
 {
 	struct work *work = run->work;
 	const struct message *message = &work->message;
-	const struct sipdam_limit *limit = &limits_of(run)->limit[message->class & (SIPDAM_CLASSES_MAX - 1)];
-	struct demand demand = demand_of(run, work->source_hash, message->class, message->tokens);
+	const struct sipdam_limit *limit = &limits_of(run)->limit[class_of(run)];
+	struct demand demand = demand_of(run, work->source_hash, class_of(run), message->tokens);
 	int answer = BUCKET_CROWDED;
 
 	if (needs_bill(run)) {
@@ -768,9 +802,9 @@ static __always_inline bool source_admits(const struct run *run)
 static __always_inline __u32 network_tokens(const struct run *run)
 {
 	const struct message *message = &run->work->message;
-	__u32 n = is_network_class(message->class);
+	__u32 n = is_network_class(class_of(run));
 
-	if (run->plain)
+	if (run->way)
 		return n;
 	for (__u32 class = 1; message->further && class <= SEGMENT_CLASSES; class ++)
 		if (is_network_class(class))
@@ -816,12 +850,12 @@ static __always_inline int known_reason(const struct run *run)
 
 static __always_inline const struct sipdam_limit *pool_limit(const struct run *run)
 {
-	return &run->policy->pool[run->work->message.class & (SIPDAM_CLASSES_MAX - 1)];
+	return &run->policy->pool[class_of(run)];
 }
 
 static __always_inline struct sipdam_pool *pool_of(const struct run *run)
 {
-	__u32 class = run->work->message.class;
+	__u32 class = class_of(run);
 
 	return bpf_map_lookup_elem(&pools, &class);
 }
@@ -833,7 +867,7 @@ static __always_inline __u32 ask_stamps(const struct run *run)
 
 	work->verifying.now = work->now;
 	work->verified =
-		run->plain && verification_is_first(&work->verifying)
+		run->way == WAY_DATAGRAM && verification_is_first(&work->verifying)
 			? VERIFICATION_FIRST
 			: verification_of(run->frame, &work->packet, run->policy, &work->verifying, &work->window);
 	return work->verified;
@@ -947,7 +981,10 @@ static __always_inline bool is_of_no_connection(const struct run *run)
 {
 	struct work *work = run->work;
 
-	return !run->plain && work->packet.protocol == IPPROTO_TCP &&
+	if (run->way == WAY_DATA)
+		return pool_needs_proof(run, SIPDAM_CLASS_TCP_DATA) &&
+		       lacks_connection(run->frame, run->policy, work);
+	return !run->way && work->packet.protocol == IPPROTO_TCP &&
 	       (is_request_class(work->message.class) || work->message.further ||
 		asks_for_handshake(&work->message) || data_needs_proof(run)) &&
 	       lacks_connection(run->frame, run->policy, work);
@@ -960,7 +997,7 @@ static __always_inline bool is_first_copy(const struct run *run)
 	const struct sipdam_pool *pool = pool_of(run);
 
 	work->verified = VERIFICATION_OFF;
-	if (!pool || !verification_is_on(pool, work->now, run->policy) ||
+	if (run->way == WAY_DATA || !pool || !verification_is_on(pool, work->now, run->policy) ||
 	    limit_is_unlimited(pool_limit(run)) || !is_sent_again(&work->packet, &work->message))
 		return false;
 	return ask_stamps(run) == VERIFICATION_FIRST;
@@ -977,9 +1014,9 @@ static __always_inline bool pools_admit(const struct run *run)
 		return pools_pay_two(limits, message->class, message->tokens, message->data_tokens, now);
 	if (needs_bill(run))
 		return pools_pay(limits, &run->work->bill, now);
-	if (run->work->verified >= VERIFICATION_AGAIN)
+	if (run->way != WAY_DATA && run->work->verified >= VERIFICATION_AGAIN)
 		return recent_pays(pool_limit(run), message->class, now);
-	return pool_takes(pool_limit(run), message->class, now, message->tokens);
+	return pool_takes(pool_limit(run), class_of(run), now, message->tokens);
 }
 
 /* Passes, and who had to send again for it need not do so for the next. */
@@ -1045,11 +1082,14 @@ static __always_inline int judge(const struct run *run)
 		return work->inherited;
 	if (work->unread)
 		return work->unread;
-	if (has_too_many(run))
+	if (has_too_many(run)) {
+		work->capped = 1;
 		return SIPDAM_REASON_SOURCE_RATE;
+	}
 	look_further(run);
 	admitted = source_admits(run);
-	note_storm(work, !admitted);
+	if (run->way != WAY_DATA)
+		note_storm(work, !admitted);
 	if (!admitted)
 		return work->message.class == SIPDAM_CLASS_FRAGMENT ? SIPDAM_REASON_FRAGMENT
 								    : SIPDAM_REASON_SOURCE_RATE;
@@ -1059,12 +1099,12 @@ static __always_inline int judge(const struct run *run)
 	if (is_first_copy(run) || is_of_no_connection(run))
 		return SIPDAM_REASON_UNVERIFIED;
 	if (!network_admits(run))
-		return !run->plain && left_to_cookies(run->frame, run->policy, work)
+		return !run->way && left_to_cookies(run->frame, run->policy, work)
 			       ? SIPDAM_REASON_WITHIN_LIMITS
 			       : SIPDAM_REASON_NETWORK_RATE;
 	if (pools_admit(run))
 		return let_in(run);
-	if (run->plain && !run->policy->verify_enabled)
+	if (run->way && !run->policy->verify_enabled)
 		return SIPDAM_REASON_POOL_RATE;
 	return turned_away(run->frame, run->policy, run->work);
 }
@@ -1107,24 +1147,58 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 	return 1;
 }
 
-/* Is what a glance can tell enough to go on with? Then it is left in the work. */
-static __always_inline bool glance_at(const struct run *run, const __u8 *data, const __u8 *end, int look)
+/* Is it the opening of a connection and nothing more? Then what was said to others of its source stands. */
+static __always_inline bool is_bare_syn(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !packet->payload_length &&
+	       packet->fragment == FRAGMENT_NONE;
+}
+
+/* Does a segment on a port of TLS begin with nothing that opens anything? */
+static __always_inline bool goes_on(const struct packet *packet, const __u8 *data, const __u8 *end)
+{
+	const __u8 *byte = data + (packet->payload_offset & PLAIN_PAYLOAD_MASK);
+
+	return (packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS) &&
+	       packet->payload_length >= TLS_BEGIN_BYTES && byte + TLS_BEGIN_BYTES <= end &&
+	       tls_begins(byte) == TLS_BEGINS_OTHER;
+}
+
+/* Of a segment. One without bytes is the same on all ports. */
+static __always_inline enum way way_of_segment(const struct packet *packet, const __u8 *data, const __u8 *end)
+{
+	if (!(packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return !packet->payload_length || goes_on(packet, data, end) ? WAY_DATA : WAY_LONG;
+	return is_bare_syn(packet) ? WAY_SYN : WAY_LONG;
+}
+
+/* What a glance tells, left in the work as far as a refusal from memory needs it. */
+static __always_inline enum way glance_at(const struct run *run, const __u8 *data, const __u8 *end, int look)
 {
 	struct work *work = run->work;
 	__u64 words[GLANCE_WORDS];
 
-	if (look < LOOK_UDP4 ||
-	    glance_source(data, end, look, run->policy, &work->packet, words) != GLANCE_OURS)
-		return false;
-	work->found = sip_glance(words[0], words[1]);
-	return work->found != SIP_CUT;
+	if (look == LOOK_UDP4 || look == LOOK_UDP6) {
+		if (glance_source(data, end, look, run->policy, &work->packet, words) != GLANCE_OURS)
+			return WAY_LONG;
+		work->found = sip_glance(words[0], words[1]);
+		return work->found != SIP_CUT ? WAY_DATAGRAM : WAY_LONG;
+	}
+	if (look == LOOK_TCP4 || look == LOOK_TCP6)
+		return glance_segment(data, end, look, run->policy, &work->packet) == GLANCE_OURS
+			       ? way_of_segment(&work->packet, data, end)
+			       : WAY_LONG;
+	return look == LOOK_OTHER ? WAY_OTHER : WAY_LONG;
 }
 
 /* The whole packet of that glance. */
 static __always_inline void fill(const struct run *run, const __u8 *data, const __u8 *end, int look)
 {
 	begin(run->frame, &run->work->packet);
-	glance_fill(data, end, look, &run->work->packet);
+	if (look == LOOK_TCP4 || look == LOOK_TCP6)
+		glance_fill_segment(data, end, look, &run->work->packet);
+	else
+		glance_fill(data, end, look, &run->work->packet);
 }
 
 /*
@@ -1140,10 +1214,10 @@ __noinline int read_long(frame_t *frame, const struct sipdam_policy *policy, str
 }
 
 /*
- * In a trial: do the short ways say of the packet what the long way says, in a room of its own? No plain
+ * In a trial: does the short way say of the packet what the long way says, in a room of its own? No plain
  * payload begins with CR or LF, so that what is behind them is the whole of it.
  */
-static __always_inline bool short_way_is_right(const struct run *run, bool other)
+static __always_inline bool short_way_is_right(const struct run *run, enum way way)
 {
 	__u32 spare = SIPDAM_INTERFACE_OTHER;
 	struct sipdam_counters *room = bpf_map_lookup_elem(&counters, &spare);
@@ -1154,17 +1228,21 @@ static __always_inline bool short_way_is_right(const struct run *run, bool other
 		return false;
 	work = (struct work *)room->work;
 	reason = read_long(run->frame, run->policy, work);
-	if (other)
+	if (way == WAY_OTHER)
 		return reason == SIPDAM_REASON_NOT_SIP;
-	return !reason && packet_same(&run->work->packet, &work->packet) &&
-	       message_further_on(run->frame, &work->packet, &work->window) == run->work->found;
+	if (reason || !packet_same(&run->work->packet, &work->packet))
+		return false;
+	if (way == WAY_DATAGRAM)
+		return message_further_on(run->frame, &work->packet, &work->window) == run->work->found;
+	if (way == WAY_DATA && work->packet.payload_length)
+		return tls_look(run->frame, &work->packet) == TLS_BEGINS_OTHER;
+	return way != WAY_SYN || is_bare_syn(&work->packet);
 }
 
 /* For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. */
-static __always_inline int refused_again(const struct run *run)
+static __always_inline int refused_again(const struct run *run, __u32 class)
 {
 	struct work *work = run->work;
-	__u32 class = SIP_CLASS(work->found);
 
 	return loud_reason(loud_place(work->loud, &work->packet, class), &work->packet,
 			   loud_moment(bpf_jiffies64()), class);
@@ -1174,11 +1252,12 @@ static __always_inline int refused_again(const struct run *run)
  * A refusal, after some of which the next packets of its kind are refused unasked. Not where a drop has
  * consequences for its source, or a list of protected addresses is in force: all are judged then.
  */
-static __always_inline void note_loud(const struct run *run, int reason)
+static __always_inline void note_loud(const struct run *run, int reason, __u32 class)
 {
 	struct work *work = run->work;
-	__u32 class = SIP_CLASS(work->found);
 
+	if (reason != SIPDAM_REASON_SOURCE_RATE && reason != SIPDAM_REASON_DENIED)
+		return;
 	loud_note(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->clock.jiffies),
 		  class, reason,
 		  !run->policy->list_entries[SIPDAM_LIST_ADDRESSES] && limit_is_unlimited(&run->policy->strikes));
@@ -1190,15 +1269,14 @@ static __always_inline int judge_plain(struct run run)
 	struct work *work = run.work;
 	int reason;
 
-	run.plain = true;
+	run.way = WAY_DATAGRAM;
 	work->message = (struct message){};
 	work->tier = SIPDAM_TIER_UNKNOWN;
 	work->inherited = SIPDAM_REASON_NONE;
 	/* From here on it is what the map has, neither in registers nor known to the verifier. */
 	asm volatile("" ::: "memory");
 	reason = judge(&run);
-	if (reason == SIPDAM_REASON_SOURCE_RATE || reason == SIPDAM_REASON_DENIED)
-		note_loud(&run, reason);
+	note_loud(&run, reason, SIP_CLASS(work->found));
 	return reason;
 }
 
@@ -1252,7 +1330,7 @@ static __always_inline bool may_have_hello(const struct work *work)
 		(packet->port_kind == SIPDAM_PORTS_TLS || packet->port_kind == SIPDAM_PORTS_WSS));
 }
 
-/* The way of all others: tags, options, fragments, TCP, jumbo frames, and what no glance recognises. */
+/* The way of all others: tags, options, fragments, jumbo frames, and what no glance recognises. */
 static __always_inline int judge_any(const struct run *run)
 {
 	struct work *work = run->work;
@@ -1261,6 +1339,9 @@ static __always_inline int judge_any(const struct run *run)
 
 	begin_work(run->frame, work);
 	reason = judge(run);
+	/* What the cap on connections refuses is not noted: it ends with the next one that is closed. */
+	if (is_bare_syn(packet) && !work->capped)
+		note_loud(run, reason, SIPDAM_CLASS_TCP_SYN);
 	if (may_have_hello(work) && reason && !is_drop(reason))
 		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&
@@ -1270,6 +1351,29 @@ static __always_inline int judge_any(const struct run *run)
 		fragment_remember(packet, reason, work->now ? work->now : clock_now(&work->clock));
 	if (!packet->family)
 		packet_reaches(run->frame, packet, ~0u);
+	return reason;
+}
+
+/*
+ * The way of a segment that is nothing but data, of which a glance has told all. Of what it may tell of its
+ * connection there is only that it opens it.
+ */
+static __always_inline int judge_data(struct run run, __be16 client_port)
+{
+	struct work *work = run.work;
+	const struct packet *packet = &work->packet;
+	int reason;
+
+	run.way = WAY_DATA;
+	work->message = (struct message){};
+	work->tier = SIPDAM_TIER_UNKNOWN;
+	work->inherited = SIPDAM_REASON_NONE;
+	asm volatile("" ::: "memory"); /* as above */
+	reason = judge(&run);
+	if (!packet->payload_length && (!is_drop(reason) || spares_all(run.policy, work->now)) &&
+	    connection_is_half(connection_hash(&packet->destination, packet->port, &packet->source,
+					       __builtin_bswap16(client_port))))
+		learn_connection(run.frame, run.policy, work);
 	return reason;
 }
 
@@ -1306,44 +1410,47 @@ static __always_inline int finish(const struct run *run, struct sipdam_counters 
 
 /* One more of a storm, as those before it in this tick, when the clock was read. In a trial the packet is whole. */
 static __always_inline int finish_again(const struct run *run, struct sipdam_counters *count, int reason,
-					__u32 bytes)
+					__u32 bytes, const struct message *message)
 {
 	struct work *work = run->work;
-	struct message message = message_of(work->found);
 
 	work->now = is_trial ? clock_now(&work->clock) : work->clock.now;
-	note_refusal(run, reason, message.class);
+	note_refusal(run, reason, message->class);
 	if (is_trial)
-		return verdict(count, reason, run->policy, work->now, &work->packet, &message);
-	return drop_plain(count, reason, run->policy, work->now, bytes, message.class, message.method);
+		return verdict(count, reason, run->policy, work->now, &work->packet, message);
+	return drop_again(count, reason, run->policy, work->now, bytes, message->class, message->method);
 }
 
-/* The way of what a glance tells. */
-static __always_inline int filter_plain(const struct run *run, struct sipdam_counters *count, const __u8 *data,
-					const __u8 *end, int look)
+/* The way of what a glance tells all of. In a trial the packet is whole. */
+static __always_inline int filter_datagram(const struct run *run, struct sipdam_counters *count,
+					   const __u8 *data, const __u8 *end, int look)
 {
-	int reason;
+	struct message message = message_of(run->work->found);
+	int reason = refused_again(run, message.class);
 
-	if (is_trial) {
-		fill(run, data, end, look);
-		if (!short_way_is_right(run, false))
-			return finish(run, count, SIPDAM_REASON_NONE); /* a test sees that the two ways differ */
-	}
-	reason = refused_again(run);
 	if (reason)
-		return finish_again(run, count, reason, end - data);
+		return finish_again(run, count, reason, end - data, &message);
 	fill(run, data, end, look);
 	return finish(run, count, judge_plain(*run));
+}
+
+static __always_inline int filter_data(const struct run *run, struct sipdam_counters *count, const __u8 *data,
+				       const __u8 *end, int look)
+{
+	fill(run, data, end, look);
+	return finish(run, count, judge_data(*run, glance_client_port(data, end, look)));
 }
 
 SEC("xdp") /* user/filter.c decides whether it is loaded for multi-buffer packets */
 int sipdam_filter(struct xdp_md *context)
 {
 	const __u8 *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	const struct message syn = {.class = SIPDAM_CLASS_TCP_SYN, .tokens = 1};
 	struct sipdam_counters *count = counters_of(context->ingress_ifindex);
 	int look = packet_look(data, end, &active);
 	struct run run = {.frame = context};
 	int reason, action;
+	enum way way;
 
 	if (!count)
 		return XDP_PASS;
@@ -1355,10 +1462,19 @@ int sipdam_filter(struct xdp_md *context)
 	if (!run.policy)
 		return XDP_PASS;
 	run.work = (struct work *)count->work;
-	if (glance_at(&run, data, end, look))
-		return filter_plain(&run, count, data, end, look);
-	if (is_trial && look == LOOK_OTHER && !short_way_is_right(&run, true))
-		return finish(&run, count, SIPDAM_REASON_NONE);
+	way = glance_at(&run, data, end, look);
+	if (is_trial && way != WAY_LONG) {
+		fill(&run, data, end, look);
+		if (!short_way_is_right(&run, way)) /* a test sees that they differ */
+			return finish(&run, count, SIPDAM_REASON_NONE);
+	}
+	if (way == WAY_DATAGRAM)
+		return filter_datagram(&run, count, data, end, look);
+	if (way == WAY_DATA)
+		return filter_data(&run, count, data, end, look);
+	reason = way == WAY_SYN ? refused_again(&run, SIPDAM_CLASS_TCP_SYN) : SIPDAM_REASON_NONE;
+	if (reason)
+		return finish_again(&run, count, reason, end - data, &syn);
 	reason = judge_any(&run);
 	action = finish(&run, count, reason);
 	if (reason == SIPDAM_REASON_TLS_VERSION && action == XDP_DROP && !is_trial)

@@ -97,10 +97,10 @@ static __always_inline bool spares_all(const struct sipdam_policy *policy, __u64
 }
 
 /*
- * Counts and ends a plain datagram that is dropped and was found to be a message of a known method. Not in a trial,
- * which wants to know more. now: nanoseconds.
+ * Counts and ends a packet that is dropped as those before it, a datagram where it has a method. Not in a
+ * trial, which wants to know more. now: nanoseconds.
  */
-static __always_inline int drop_plain(struct sipdam_counters *count, int reason,
+static __always_inline int drop_again(struct sipdam_counters *count, int reason,
 				      const struct sipdam_policy *policy, __u64 now, __u32 bytes, __u32 class,
 				      __u32 method)
 {
@@ -108,7 +108,9 @@ static __always_inline int drop_plain(struct sipdam_counters *count, int reason,
 
 	count_one(&count->reason[verdict == SIPDAM_VERDICT_WOULD_DROP][reason & (SIPDAM_REASONS_MAX - 1)], bytes);
 	count_one(&count->class[verdict][class & (SIPDAM_CLASSES_MAX - 1)], bytes);
-	count_one(&count->method[SIPDAM_TRANSPORT_UDP][verdict][method & (SIPDAM_METHODS_MAX - 1)], bytes);
+	if (method)
+		count_one(&count->method[SIPDAM_TRANSPORT_UDP][verdict][method & (SIPDAM_METHODS_MAX - 1)],
+			  bytes);
 	return verdict == SIPDAM_VERDICT_DROP ? XDP_DROP : XDP_PASS;
 }
 

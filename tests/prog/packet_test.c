@@ -298,6 +298,127 @@ static void test_lengths_that_do_not_lie(void **state)
 	lab_rows(*state, rows, COUNT(rows));
 }
 
+#define SEGMENT_TEXT "a segment in mid-message"
+
+/* Segments that a glance could tell all of, but for one thing each. */
+static void test_segments_that_are_nearly_plain(void **state)
+{
+	static const struct row rows[] = {
+		{"plain", {.protocol = TCP, .port = TLS_PORT, .payload = SEGMENT_TEXT}, .expect = A_SEGMENT},
+		{"plain, to an address that is not protected",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = SEGMENT_TEXT},
+		 .policy = "addresses: [198.51.100.2]",
+		 .expect = NOT_OURS},
+		{"a tag",
+		 {.protocol = TCP, .port = TLS_PORT, .tags = 1, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"options of IPv4",
+		 {.protocol = TCP, .port = TLS_PORT, .options = 1, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"options of TCP",
+		 {.protocol = TCP, .port = TLS_PORT, .tcp_options = 3, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"all options of TCP",
+		 {.protocol = TCP, .port = TLS_PORT, .tcp_options = 10, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"all options of TCP over IPv6",
+		 {.family = 6, .protocol = TCP, .port = TLS_PORT, .tcp_options = 10, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"an extension header",
+		 {.family = 6, .chain = "d", .protocol = TCP, .port = TLS_PORT, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"a first fragment",
+		 {.protocol = TCP, .port = TLS_PORT, .more = true, .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"padding",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = "xxxxxx", .padding = 20},
+		 .expect = A_SEGMENT},
+		{"padding alone", {.protocol = TCP, .port = TLS_PORT, .padding = 20}, .expect = A_SEGMENT},
+		{"padding alone, IPv6",
+		 {.family = 6, .protocol = TCP, .port = TLS_PORT, .padding = 20},
+		 .expect = A_SEGMENT},
+		{"the shortest that shows what it begins with",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = "xxxxxx"},
+		 .expect = A_SEGMENT},
+		{"and a byte less",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = "xxxxx"},
+		 .expect = A_SEGMENT},
+		{"header to the packet's end",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = SEGMENT_TEXT, .change = TCP_WORDS(11)},
+		 .expect = A_SEGMENT},
+		{"a segment of several buffers",
+		 {.protocol = TCP, .port = TLS_PORT, .payload = SEGMENT_TEXT, .fill = JUMBO},
+		 .expect = A_SEGMENT},
+		{"nearly a mapped source",
+		 {.family = 6,
+		  .source = "::fffe:192.0.2.1",
+		  .protocol = TCP,
+		  .port = TLS_PORT,
+		  .payload = SEGMENT_TEXT},
+		 .expect = A_SEGMENT},
+		{"a port 64 higher",
+		 {.protocol = TCP, .port = TLS_PORT + 64, .payload = SEGMENT_TEXT},
+		 .expect = NOT_OURS},
+		{"no port of the kind at all, port 0",
+		 {.protocol = TCP, .payload = SEGMENT_TEXT, .change = {LAYER_TRANSPORT, 2, 2, false, 0}},
+		 .policy = "ports: {tls: [64]}",
+		 .expect = NOT_OURS},
+		{"a second port",
+		 {.protocol = TCP, .port = 443, .payload = SEGMENT_TEXT},
+		 .policy = "ports: {tls: [5061, 443]}",
+		 .expect = A_SEGMENT},
+		{"in clear",
+		 {.protocol = TCP, .payload = "ACK sip:a SIP/2.0\r\n"},
+		 .expect = PASSES(WITHIN_LIMITS, DIALOG, ACK)},
+		{"of WebSocket",
+		 {.protocol = TCP, .port = 80, .payload = "GET / HTTP/1.1"},
+		 .policy = "ports: {ws: [80]}",
+		 .expect = PASSES(WITHIN_LIMITS, WS_UPGRADE, NONE)},
+		{"of WebSocket over TLS",
+		 {.protocol = TCP, .port = 443, .payload = "GET / HTTP/1.1"},
+		 .policy = "ports: {wss: [443]}",
+		 .expect = A_SEGMENT},
+	};
+
+	lab_rows(*state, rows, COUNT(rows));
+}
+
+/* Plain but for a length, with payload and, as most acknowledgements, without. */
+static void test_segments_that_lie(void **state)
+{
+	static const struct {
+		const char *name;
+		struct recipe packet;
+	} lies[] = {
+		{"TCP header of 4 words", {.change = TCP_WORDS(4)}},
+		{"TCP header of 0 words", {.change = TCP_WORDS(0)}},
+		{"TCP header beyond the packet", {.change = TCP_WORDS(15)}},
+		{"TCP header into the padding", {.padding = 60, .change = TCP_WORDS(12)}},
+		{"total length within TCP", {.padding = 20, .change = IP_LENGTH(39)}},
+		{"total length of the header", {.padding = 20, .change = IP_LENGTH(20)}},
+		{"total length one long", {.change = IP_LENGTH_BY(1)}},
+		{"total length 65535", {.change = IP_LENGTH(65535)}},
+		{"a jumbo frame's total length one long", {.fill = JUMBO, .change = IP_LENGTH_BY(1)}},
+		{"IPv6: TCP header of 4 words", {.family = 6, .change = TCP_WORDS(4)}},
+		{"IPv6: TCP header beyond the packet", {.family = 6, .change = TCP_WORDS(15)}},
+		{"IPv6: length within TCP", {.family = 6, .padding = 20, .change = IP6_LENGTH(19)}},
+		{"IPv6: length one long", {.family = 6, .change = IP6_LENGTH_BY(1)}},
+		{"IPv6: the frame ends within TCP", {.family = 6, .keep = 14 + 40 + 19}},
+		{"IPv4-mapped source in IPv6", {.family = 6, .source = "::ffff:192.0.2.1"}},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < 2 * COUNT(lies); i++) {
+		struct row row = {.name = lies[i / 2].name, .packet = lies[i / 2].packet, .expect = REFUSED};
+
+		row.packet.protocol = TCP;
+		row.packet.port = TLS_PORT;
+		row.packet.payload = i % 2 ? SEGMENT_TEXT : "";
+		lab_row(lab, &row);
+	}
+	assert_int_equal(lab->failures, 0);
+}
+
 static void test_extension_headers(void **state)
 {
 	static const struct row rows[] = {
@@ -412,6 +533,8 @@ int main(void)
 		lab_test(test_frames_that_end_early),
 		lab_test(test_lengths_that_lie),
 		lab_test(test_lengths_that_do_not_lie),
+		lab_test(test_segments_that_are_nearly_plain),
+		lab_test(test_segments_that_lie),
 		lab_test(test_extension_headers),
 		lab_test(test_jumbo_frames),
 		lab_test(test_start_lines_across_a_seam),

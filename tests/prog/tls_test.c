@@ -119,6 +119,11 @@ static void test_what_a_hello_is(void **state)
 	sends(lab, "a beginning of something else", &recipe, data, -1);
 	recipe = segment(TLS_PORT, "\x17", 1);
 	sends(lab, "a byte of data", &recipe, data, -1);
+	recipe = segment(TLS_PORT, "\x16\3\1\2\0", 5);
+	recipe.padding = 20;
+	sends(lab, "the beginning of a record, padded", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
+	recipe.payload_bytes = 1;
+	sends(lab, "a byte of it, padded", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_UNSEEN);
 	recipe = segment(TLS_PORT, OLD_HELLO);
 	sends(lab, "as SSL 2.0 had it", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_2);
 	recipe.port = SIP_PORT;
