@@ -7,6 +7,7 @@
 #ifndef CURSOR_H
 #define CURSOR_H
 
+#include <stdbool.h>
 #include <linux/types.h>
 
 #ifdef __bpf__
@@ -53,6 +54,7 @@ struct cursor {
 #endif
 	__u32 present; /* bytes that can be read, over all buffers */
 	__u32 length;  /* bytes on the wire: larger than present only in a capture cut short */
+	bool near;     /* a constant: the first buffer alone is read */
 };
 
 enum cursor_error {
@@ -76,6 +78,28 @@ static __always_inline struct cursor cursor_open(frame_t *frame, __u32 present, 
 			       .length = length};
 #else
 	return (struct cursor){.data = frame->data, .present = present, .length = length};
+#endif
+}
+
+/*
+ * The same of what lies in the first buffer, for loops: the call that reads further buffers would cost them most of
+ * their registers, though it is never made.
+ */
+static __always_inline struct cursor cursor_near(frame_t *frame, __u32 present, __u32 length)
+{
+	struct cursor cursor = cursor_open(frame, present, length);
+
+	cursor.near = true;
+	return cursor;
+}
+
+/* Does the first buffer hold all bytes before this offset? */
+static __always_inline bool cursor_holds(const struct cursor *cursor, __u32 end)
+{
+#ifdef __bpf__
+	return end <= (__u32)(cursor->data_end - cursor->data);
+#else
+	return end <= cursor->present;
 #endif
 }
 
@@ -115,7 +139,7 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 		__builtin_memcpy(target, __builtin_assume_aligned(from, 8), size);
 		return CURSOR_DONE;
 	}
-	if (!frame_load_bytes(cursor->frame, offset, target, size))
+	if (!cursor->near && !frame_load_bytes(cursor->frame, offset, target, size))
 		return CURSOR_DONE;
 #else
 	if (offset + size <= cursor->present) {
@@ -124,6 +148,32 @@ static __always_inline int cursor_load(const struct cursor *cursor, __u32 offset
 	}
 #endif
 	return cursor_missing(cursor, offset, size);
+}
+
+/*
+ * Four bytes at offset, each one by itself and only of the first buffer: for walks in which an offset is made of what
+ * lies at the one before, and whose time is what it takes from a load to the next load's address. Hence no mask: the
+ * offset is compared in the register that is added to the packet pointer.
+ */
+static __always_inline int cursor_step(const struct cursor *cursor, __u64 offset, __u8 byte[4])
+{
+#ifdef __bpf__
+	const __u8 *from = cursor->data;
+
+	asm volatile("" : "+r"(offset));
+	if (offset > CURSOR_OFFSET_MAX)
+		return CURSOR_BEYOND;
+	from += offset;
+	if ((const void *)(from + 4) > cursor->data_end)
+		return CURSOR_BEYOND;
+	byte[0] = from[0];
+	byte[1] = from[1];
+	byte[2] = from[2];
+	byte[3] = from[3];
+	return CURSOR_DONE;
+#else
+	return cursor_load(cursor, offset, byte, 4);
+#endif
 }
 
 /* Writes size bytes at offset, over all buffers, and mends no checksum. Returns an enum cursor_error; on failure nothing is changed. */

@@ -228,33 +228,44 @@ static __always_inline __u32 tls_server_extensions(const struct cursor *cursor, 
 	return at ? at + 3 : 0;
 }
 
+/* Type and length of an extension. */
+static __always_inline int tls_step(const struct cursor *cursor, __u64 at, __u8 header[4])
+{
+	return cursor->near ? cursor_step(cursor, at, header) : cursor_load(cursor, at, header, 4);
+}
+
 /*
- * Looks for supported_versions among the extensions, whose length is at `at`. False where it is neither found
+ * Looks for supported_versions among the extensions, whose length is at `from`. False where it is neither found
  * nor known to be absent, which it is where the last one has told its length.
  */
-static __always_inline bool tls_find_versions(const struct cursor *cursor, struct tls_hello *hello, __u32 at)
+static __always_inline bool tls_find_versions(const struct cursor *cursor, struct tls_hello *hello, __u32 from)
 {
-	const __u32 end = hello->end, sight = hello->sight;
+	const __u64 end = hello->end, sight = hello->sight;
 	__u8 length[2];
-	__u32 header; /* type and length, as on the wire */
+	__u64 at = from, next;
+	__u8 header[4]; /* type and length */
 
 	if (at == end)
 		return true;
-	if (!tls_load(cursor, hello, at, length, sizeof(length)) || at + 2 + tls_number(length) != end)
+	if (!tls_load(cursor, hello, from, length, sizeof(length)) || from + 2 + tls_number(length) != end)
 		return false;
 	at += 2;
 #pragma nounroll
 	for (int i = 0; i < TLS_EXTENSIONS_MAX; i++) {
 		if (at == end)
 			return true;
-		if (at + sizeof(header) > sight || cursor_load(cursor, at, &header, sizeof(header)))
+		next = at + sizeof(header);
+		if (next > sight || tls_step(cursor, at, header))
 			return false;
-		if ((__u16)header == __builtin_bswap16(TLS_SUPPORTED_VERSIONS)) {
+		next += header[3];
+		if (!header[0] && header[1] == TLS_SUPPORTED_VERSIONS) {
 			hello->supported = at;
-			hello->bytes = __builtin_bswap16(header >> 16);
-			return at + sizeof(header) + hello->bytes <= end;
+			hello->bytes = tls_number(header + 2);
+			return next + (header[2] << 8) <= end;
 		}
-		at += sizeof(header) + __builtin_bswap16(header >> 16);
+		/* Last, what is known last: not the other way round, as a compiler may find better. */
+		asm volatile("" : "+r"(next));
+		at = next + (header[2] << 8);
 	}
 	return false;
 }
@@ -317,25 +328,42 @@ __noinline int tls_offered_old(frame_t *frame, const struct packet *packet, stru
 	return tls_legacy_version(hello->legacy);
 }
 
-/*
- * The highest version that the ClientHello at the beginning of a segment offers, 0 where it names none that
- * is known, TLS_UNSEEN. hello: where it lies. A function of its own so that the kernel verifies its loops
- * apart.
- */
-__noinline int tls_offered(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
+/* What a ClientHello offers, as tls_offered() says it. */
+static __always_inline int tls_read_offer(const struct cursor *cursor, const struct packet *packet,
+					  struct tls_hello *hello)
+{
+	__u32 at;
+
+	if (!tls_open(cursor, packet, hello))
+		return TLS_UNSEEN;
+	at = tls_client_extensions(cursor, hello);
+	if (!at || !tls_find_versions(cursor, hello, at))
+		return TLS_UNSEEN;
+	return hello->supported ? tls_highest(cursor, hello) : tls_legacy_version(hello->legacy);
+}
+
+/* The same of a segment that is not whole in the first buffer. */
+__noinline int tls_offered_far(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
 {
 	struct cursor cursor;
-	__u32 at;
 
 	if (!packet || !hello)
 		return TLS_UNSEEN;
 	cursor = cursor_open(frame, packet->present, packet->length);
-	if (!tls_open(&cursor, packet, hello))
-		return TLS_UNSEEN;
-	at = tls_client_extensions(&cursor, hello);
-	if (!at || !tls_find_versions(&cursor, hello, at))
-		return TLS_UNSEEN;
-	return hello->supported ? tls_highest(&cursor, hello) : tls_legacy_version(hello->legacy);
+	return tls_read_offer(&cursor, packet, hello);
+}
+
+/*
+ * The highest version that the ClientHello at the beginning of a segment offers, 0 where it names none that
+ * is known, TLS_UNSEEN. hello: where it lies.
+ */
+static __always_inline int tls_offered(frame_t *frame, const struct packet *packet, struct tls_hello *hello)
+{
+	struct cursor cursor = cursor_near(frame, packet->present, packet->length);
+
+	if (!cursor_holds(&cursor, packet->payload_offset + packet->payload_length))
+		return tls_offered_far(frame, packet, hello);
+	return tls_read_offer(&cursor, packet, hello);
 }
 
 /* Is it a HelloRetryRequest, which is a ServerHello with one certain random (RFC 8446 4.1.3)? */

@@ -404,6 +404,32 @@ static void test_what_cannot_be_seen(void **state)
 	sends_hello(lab, "no version that is known", &lying, HELLO_IS(DROP, TLS_VERSION), SIPDAM_TLS_UNKNOWN);
 }
 
+/*
+ * Jumbo frames: what does not fit the first buffer, of a page less what the kernel keeps of it, lies in others. A
+ * list of versions that ends at each byte around there, as the last of its segment, and before what comes behind.
+ */
+static void test_over_the_first_buffer(void **state)
+{
+	static const int behind[] = {0, 1, 700};
+	struct lab *lab = *state;
+	struct hello base = hellos[V13];
+	size_t headers = 14 + 20 + 20;
+
+	lab_policy(lab, GATE_13 "limits: {unknown: {tls_hello: unlimited}}");
+	hello_remove_extension(&base, 43);
+	for (size_t end = 3490; end <= 3550; end++)
+		for (size_t i = 0; i < COUNT(behind); i++) {
+			struct hello hello = base;
+			struct recipe recipe;
+
+			hello_add_extension(&hello, 21, end - headers - base.bytes - 4 - 7);
+			hello_insert(&hello, hello.bytes, "\0\53\0\3\2\3\4", 7);
+			recipe = segment(TLS_PORT, hello.data, hello.bytes);
+			recipe.fill = behind[i] ? (int)hello.bytes + behind[i] : 0;
+			sends(lab, "over the border", &recipe, HELLO_IS(PASS, WITHIN_LIMITS), SIPDAM_TLS_1_3);
+		}
+}
+
 /* In a replay what a capture lacks is not guessed, once the gate asks for it. */
 static void test_what_a_capture_lacks(void **state)
 {
@@ -875,6 +901,7 @@ int main(void)
 		lab_test(test_odd_hellos_at_the_gate),
 		lab_test(test_who_is_refused_has_paid),
 		lab_test(test_what_cannot_be_seen),
+		lab_test(test_over_the_first_buffer),
 		lab_test(test_what_a_capture_lacks),
 		lab_test(test_a_trial_alters_nothing),
 		lab_test(test_live),

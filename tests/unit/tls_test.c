@@ -38,13 +38,24 @@ static struct packet exact(const unsigned char *data, size_t bytes, frame_t *fra
 			       .payload_length = (__u32)bytes};
 }
 
+/* Read as a segment that one buffer holds, and as one that several do: both say the same. */
+static int offered_both_ways(frame_t *frame, const struct packet *packet)
+{
+	struct tls_hello near, far;
+	int version = tls_offered(frame, packet, &near);
+
+	assert_int_equal(tls_offered_far(frame, packet, &far), version);
+	assert_memory_equal(&near, &far, sizeof(near));
+	return version;
+}
+
 static int offered(const unsigned char *data, size_t bytes)
 {
 	struct tls_hello hello;
 	frame_t frame;
 	struct packet packet = exact(data, bytes, &frame);
 	int version = tls_look(&frame, &packet) == TLS_BEGINS_OLD ? tls_offered_old(&frame, &packet, &hello)
-								  : tls_offered(&frame, &packet, &hello);
+								  : offered_both_ways(&frame, &packet);
 
 	free((void *)frame.data);
 	return version;
@@ -376,6 +387,53 @@ static void test_lies_that_agree(void **state)
 	assert_int_equal(offered(bad.data, bad.bytes + 8), TLS_UNSEEN);
 }
 
+/* Where the last extension ends, by its own word: at the end of the hello, and at no other byte. */
+static void test_where_the_last_extension_ends(void **state)
+{
+	const struct hello good = hello_openssl(TLS1_2_VERSION, TLS1_2_VERSION, HELLO_NAME, true);
+	size_t last = hello_extensions(&good) + 2, behind = 16;
+
+	(void)state;
+	while (last + 4 + hello_number(good.data + last + 2) < good.bytes)
+		last += 4 + hello_number(good.data + last + 2);
+	for (int by = -8; by <= 8; by++) {
+		struct hello bad = good;
+		long length = (long)hello_number(bad.data + last + 2) + by;
+
+		if (length < 0)
+			continue;
+		hello_put(bad.data + last + 2, (size_t)length);
+		/* Nothing behind it; bytes of the segment; bytes of the record, which are one extension more. */
+		assert_int_equal(offered(bad.data, bad.bytes), by ? TLS_UNSEEN : 0x0303);
+		assert_int_equal(offered(bad.data, bad.bytes + behind), by ? TLS_UNSEEN : 0x0303);
+		hello_put(bad.data + 3, bad.bytes - 5 + behind);
+		assert_int_equal(offered(bad.data, bad.bytes + behind), by ? TLS_UNSEEN : 0x0303);
+		memcpy(bad.data + bad.bytes + by, "\0\53\0\3\2\3\4", 7);
+		if (by > 0) /* a list that no server reads */
+			assert_int_equal(offered(bad.data, bad.bytes + behind), TLS_UNSEEN);
+	}
+}
+
+/* Lengths of two bytes that are larger by a byte's worth, and what a walk of 16 bits would take them for. */
+static void test_long_extensions(void **state)
+{
+	static const size_t lengths[] = {0, 1, 255, 256, 257, 511, 512, 2047};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lengths); i++) {
+		struct hello hello = hello_openssl(TLS1_3_VERSION, TLS1_3_VERSION, HELLO_NAME, true);
+
+		hello_add_extension(&hello, 43 << 8, lengths[i]); /* and a type whose bytes are the other way round */
+		hello_add_extension(&hello, 43 << 8 | 43, 1);
+		hello_add_extension(&hello, 1 << 8 | 43, 1);
+		assert_int_equal(offered(hello.data, hello.bytes), 0x0304);
+		hello.data[hello_extension(&hello, 43 << 8) + 2]++; /* 256 bytes more than there are */
+		assert_int_equal(offered(hello.data, hello.bytes), TLS_UNSEEN);
+		hello.data[hello_extension(&hello, 43 << 8 | 43) + 2] = 0xff;
+		assert_int_equal(offered(hello.data, hello.bytes), TLS_UNSEEN);
+	}
+}
+
 /* What a frame is padded with behind the IP packet is not the segment's. */
 static void test_padding_is_not_read(void **state)
 {
@@ -390,6 +448,24 @@ static void test_padding_is_not_read(void **state)
 	packet.payload_length++;
 	assert_int_equal(tls_offered(&frame, &packet, &where), 0x0304);
 	free((void *)frame.data);
+}
+
+/* Nor of the last extension's length, whose last byte comes behind the segment, or behind the record. */
+static void test_the_last_length_is_in_sight(void **state)
+{
+	struct hello hello = hello_openssl(TLS1_2_VERSION, TLS1_2_VERSION, HELLO_NAME, true);
+	frame_t frame;
+	struct packet packet;
+
+	(void)state;
+	hello_insert(&hello, hello.bytes, "\x12\x34\0\0", 4);
+	packet = exact(hello.data, hello.bytes, &frame);
+	assert_int_equal(offered_both_ways(&frame, &packet), 0x0303);
+	packet.payload_length--;
+	assert_int_equal(offered_both_ways(&frame, &packet), TLS_UNSEEN);
+	free((void *)frame.data);
+	hello_put(hello.data + 3, hello_number(hello.data + 3) - 1);
+	assert_int_equal(offered(hello.data, hello.bytes), TLS_UNSEEN);
 }
 
 /* Every byte with every value: nothing is read beyond the segment, and every answer is one. */
@@ -896,7 +972,10 @@ int main(void)
 		cmocka_unit_test(test_many_extensions),
 		cmocka_unit_test(test_lengths_that_lie),
 		cmocka_unit_test(test_lies_that_agree),
+		cmocka_unit_test(test_where_the_last_extension_ends),
+		cmocka_unit_test(test_long_extensions),
 		cmocka_unit_test(test_padding_is_not_read),
+		cmocka_unit_test(test_the_last_length_is_in_sight),
 		cmocka_unit_test(test_every_byte_changed),
 		cmocka_unit_test(test_what_a_segment_begins_with),
 		cmocka_unit_test(test_what_little_may_begin),
