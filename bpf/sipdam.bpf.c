@@ -976,17 +976,23 @@ __noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *poli
 	return state ? !is_connected(state) : answers_were_seen(work->now);
 }
 
-/* Only segments, and only of what may hold requests in clear, asks for a handshake, or finds no data left. */
+/*
+ * Only segments, and only of what may hold requests in clear, asks for a handshake, or finds no data left. Most of
+ * them hold one message, of whose pool the question is cheaper than the call.
+ */
 static __always_inline bool is_of_no_connection(const struct run *run)
 {
 	struct work *work = run->work;
+	const struct message *message = &work->message;
 
 	if (run->way == WAY_DATA)
 		return pool_needs_proof(run, SIPDAM_CLASS_TCP_DATA) &&
 		       lacks_connection(run->frame, run->policy, work);
 	return !run->way && work->packet.protocol == IPPROTO_TCP &&
-	       (is_request_class(work->message.class) || work->message.further ||
-		asks_for_handshake(&work->message) || data_needs_proof(run)) &&
+	       (message->further ||
+		((is_request_class(message->class) || asks_for_handshake(message)) &&
+		 pool_needs_proof(run, message->class)) ||
+		data_needs_proof(run)) &&
 	       lacks_connection(run->frame, run->policy, work);
 }
 
