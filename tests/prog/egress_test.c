@@ -169,6 +169,14 @@ static int cause_of(const char *address)
 	return entry.record.cause;
 }
 
+static __u64 since_of(const char *address)
+{
+	struct known_entry entry;
+
+	assert_true(find(address, &entry));
+	return entry.record.since;
+}
+
 static bool is_banned(const char *address)
 {
 	struct sipdam_prefix source = lab_source(way.lab, address);
@@ -260,15 +268,22 @@ static void test_challenge_holds_32_seconds(void **state)
 
 static void test_renewal_needs_no_challenge(void **state)
 {
+	struct recipe invite = {.payload = INVITE_TEXT};
 	struct lab *lab = *state;
+	__u64 since = lab->now;
 
 	registers(PHONE);
 	lab->now += 599 * SECOND;
 	answers(PHONE, REGISTERED);
 	ends_in(PHONE, 600 * SECOND);
-	lab->now += 601 * SECOND;
+	assert_int_equal(since_of(PHONE), since);
+	lab->now += 300 * SECOND;
+	lab_send(lab, "renewed", &invite, (struct expect)PASSES(TRUSTED, INVITE, INVITE));
+	lab->now += 301 * SECOND;
 	answers(PHONE, REGISTERED);
 	is(PHONE, STRANGER);
+	registers(PHONE); /* which is not the same one */
+	assert_int_equal(since_of(PHONE), lab->now);
 }
 
 /* A registration that is longer than trust.ttl is renewed without a challenge as long as it lasts, a day at most. */
@@ -310,7 +325,7 @@ static void test_renewal_beyond_the_trust(void **state)
 			answers_port(PHONE, 5071, rows[i].first);
 		lab->now = begin + 301 * SECOND;
 		is(PHONE, STRANGER);
-		if (rows[i].between == CALLED)
+		for (int calls = 0; rows[i].between == CALLED && calls < 2; calls++)
 			requests(PHONE);
 		if (rows[i].between == LEFT || rows[i].between == ONE_LEFT)
 			answers(PHONE, LEAVES);
@@ -321,6 +336,35 @@ static void test_renewal_beyond_the_trust(void **state)
 		if (who_is(rows[i].between == ANOTHER ? "192.0.2.2" : PHONE) != rows[i].who)
 			fail_msg("row %zu: %d", i, who_is(PHONE));
 	}
+}
+
+/* From its renewal on it lasts as long as that says. */
+static void test_renewed_in_time(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "trust: {ttl: 300s}");
+	answers(PHONE, CHALLENGE);
+	answers(PHONE, LASTS("7200"));
+	lab->now += 290 * SECOND;
+	answers(PHONE, LASTS("7200"));
+	lab->now += 7100 * SECOND;
+	answers(PHONE, LASTS("7200"));
+	is(PHONE, TRUSTED);
+}
+
+/* Ports that call are no devices: those that register are. */
+static void test_ports_of_a_peer(void **state)
+{
+	struct known_entry entry;
+
+	(void)state;
+	for (int port = 5071; port < 5074; port++)
+		answers_port(PHONE, port, ANSWER("200", "INVITE", ""));
+	is(PHONE, PEER);
+	registers(PHONE);
+	assert_true(find(PHONE, &entry));
+	assert_int_equal(entry.record.devices, 1);
 }
 
 /* The shortest of what the answer says and trust.ttl; of several bindings the longest. */
@@ -409,6 +453,13 @@ static void test_ports_are_forgotten(void **state)
 		assert_true(find(PHONE, &entry));
 		assert_int_equal(entry.record.devices, turn ? 1 : 3);
 	}
+	/* All of them, where for the whole time none was seen. */
+	answers_port(PHONE, 5071, REGISTERED);
+	assert_int_equal(lab_know(lab, PHONE, true, 0, HOUR), 0);
+	lab->now += 600 * SECOND;
+	answers_port(PHONE, 5073, REGISTERED);
+	assert_true(find(PHONE, &entry));
+	assert_int_equal(entry.record.devices, 1);
 }
 
 /* ---- peers ---- */
@@ -548,6 +599,55 @@ static void test_full_line(void **state)
 	is(address[9], PEER);
 }
 
+/* Peers take what trusted sources leave of a line, not from each other, and nothing of who was there before. */
+static void test_who_takes_a_place(void **state)
+{
+	struct lab *lab = *state;
+	char address[10][INET_ADDRSTRLEN];
+
+	for (int i = 0; i < 10; i++)
+		address_of_line(i, address[i]);
+	for (int i = 0; i < 5; i++)
+		registers_alone(address[i]);
+	for (int i = 5; i < 8; i++)
+		requests(address[i]);
+	lab->expected.event[SIPDAM_TABLE_GRANT_REFUSED]++;
+	requests(address[8]);
+	is(address[8], STRANGER);
+	for (int i = 5; i < 8; i++)
+		is(address[i], PEER);
+	lab->now += HOUR + SECOND;
+	requests(address[9]); /* in the place of one that was registered */
+	is(address[9], PEER);
+	lab->now += HOUR + SECOND;
+	forget_failures();
+	refuse(address[9], CHALLENGE, 25, SECOND);
+	assert_true(is_banned(address[9]));
+}
+
+/* A source is known by its tag and its record: by one of them alone it is nobody. */
+static void test_half_a_name(void **state)
+{
+	struct lab *lab = *state;
+
+	for (int tag = 0; tag < 2; tag++) {
+		size_t place = 0;
+
+		way_forget();
+		registers(PHONE);
+		while (!lab->known.table.line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS])
+			place++;
+		if (tag)
+			lab->known.table.line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS] ^=
+				1ULL << SIPDAM_KNOWN_TAG_SHIFT;
+		else
+			lab->known.table.record.known[place].low ^= 1ULL << 56;
+		lab->now += 33 * SECOND;
+		answers(PHONE, REGISTERED);
+		is(PHONE, STRANGER);
+	}
+}
+
 /* What is of no use any more goes before an older word that counts still. */
 static void test_old_challenges_go_before_refusals(void **state)
 {
@@ -580,16 +680,51 @@ static void test_full_line_of_failures(void **state)
 		address_of_line(i, address);
 		answers(address, ANSWER("404", "INVITE", ""));
 	}
+	/* The first one begins anew, so that the oldest is not the first in its line. */
+	address_of_line(0, address);
+	answers(address, ANSWER("183", "INVITE", ""));
+	lab_disown(lab);
+	lab->now += SECOND;
+	answers(address, ANSWER("404", "INVITE", ""));
 	address_of_line(8, address);
 	lab->expected.event[SIPDAM_TABLE_FAILURE_DISPLACED]++;
-	refuse(address, ANSWER("404", "INVITE", ""), 20, SECOND);
-	assert_true(is_banned(address));
-	address_of_line(1, address);
 	refuse(address, ANSWER("404", "INVITE", ""), 19, SECOND);
+	assert_false(is_banned(address)); /* and what it has is its own */
+	refuse(address, ANSWER("404", "INVITE", ""), 1, SECOND);
 	assert_true(is_banned(address));
-	address_of_line(0, address);
-	refuse(address, ANSWER("404", "INVITE", ""), 19, SECOND);
-	assert_false(is_banned(address));
+	for (int i = 0; i < 3; i++) {
+		address_of_line(i, address);
+		refuse(address, ANSWER("404", "INVITE", ""), 19, SECOND);
+		assert_int_equal(is_banned(address), i != 1);
+	}
+}
+
+/* A challenge to another one of a full line is none. */
+static void test_a_challenge_to_another(void **state)
+{
+	char address[INET_ADDRSTRLEN];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) { /* two words each */
+		address_of_line(i, address);
+		answers(address, CHALLENGE);
+	}
+	address_of_line(4, address);
+	answers(address, REGISTERED);
+	is(address, STRANGER);
+}
+
+/* More refusals than are counted, before the first of them is old enough. */
+static void test_refusals_beyond_the_count(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_policy(lab, "reflection: {rate: 1000000000, burst: 1000000000}");
+	refuse(PHONE, ANSWER("404", "INVITE", ""), 4101, 0);
+	lab->now += 5 * SECOND;
+	assert_false(is_banned(PHONE));
+	refuse(PHONE, ANSWER("404", "INVITE", ""), 1, 0);
+	assert_true(is_banned(PHONE));
 }
 
 /* The table is not filled at once, and peers do not use up what is there for trusted sources. */
@@ -709,6 +844,7 @@ static void test_what_is_refused(void **state)
 		{ANSWER("401", "REGISTER", ""), "allow: [192.0.2.0/24]", 100, SECOND, false},
 		{ANSWER("401", "REGISTER", ""), "allow: [192.0.3.0/24]", 100, SECOND, true},
 		{ANSWER("404", "OPTIONS", ""), "", 100, SECOND, false},
+		{ANSWER("403", "UPDATE", ""), "", 100, SECOND, false},
 		{ANSWER("404", "SUBSCRIBE", ""), "", 100, SECOND, false},
 		{ANSWER("486", "INVITE", ""), "", 100, SECOND, false},
 		{ANSWER("503", "REGISTER", ""), "", 100, SECOND, false},
@@ -749,6 +885,7 @@ static void test_success_clears(void **state)
 		way_forget();
 		lab_know(lab, PHONE, trusted, 0, HOUR);
 		refuse(PHONE, CHALLENGE, 100, SECOND);
+		refuse(PHONE, ANSWER("403", "INVITE", ""), 100, SECOND);
 		assert_false(is_banned(PHONE));
 	}
 }
@@ -759,9 +896,10 @@ static void test_once_registered(void **state)
 	static const struct {
 		const char *name;
 		int after; /* seconds since a registration of ten minutes */
-		enum { ITSELF, ANOTHER_SOURCE, TAKEN, TRUSTED_BY_HAND, ALL_LEFT, ONE_OF_TWO_LEFT } who;
+		enum { ITSELF, ANOTHER_SOURCE, TAKEN, TRUSTED_BY_HAND, ALL_LEFT, ONE_OF_TWO_LEFT, LEFT_LATE, NEVER } who;
 		bool banned;
 	} rows[] = {
+		{"never, but it was called", 3700, NEVER, true}, /* in the first day of the clock */
 		{"registered", 0, ITSELF, false},
 		{"it has ended", 610, ITSELF, false},
 		{"nearly a day ago", 600 + 86000, ITSELF, false},
@@ -774,6 +912,7 @@ static void test_once_registered(void **state)
 		{"it has left at once, nearly a day ago", 86000, ALL_LEFT, false},
 		{"it has left at once, more than a day ago", 86700, ALL_LEFT, true},
 		{"one device of two has left", 86700, ONE_OF_TWO_LEFT, false},
+		{"it has left long after its end", 600 + 80000, LEFT_LATE, true}, /* and that is not its end */
 	};
 	struct lab *lab = *state;
 
@@ -782,7 +921,10 @@ static void test_once_registered(void **state)
 		struct sipdam_prefix source = lab_source(lab, PHONE);
 
 		way_forget();
-		registers(PHONE);
+		if (rows[i].who == NEVER)
+			requests(PHONE);
+		else
+			registers(PHONE);
 		if (rows[i].who == ONE_OF_TWO_LEFT)
 			answers_port(PHONE, 5071, REGISTERED);
 		if (rows[i].who == ALL_LEFT || rows[i].who == ONE_OF_TWO_LEFT)
@@ -790,6 +932,11 @@ static void test_once_registered(void **state)
 		if (rows[i].who == TAKEN)
 			known_remove(&lab->known, &source, lab->now);
 		lab->now += (__u64)rows[i].after * SECOND;
+		if (rows[i].who == LEFT_LATE) {
+			answers(PHONE, CHALLENGE);
+			answers(PHONE, LEAVES);
+			lab->now += 10000 * SECOND;
+		}
 		if (rows[i].who == TRUSTED_BY_HAND) {
 			assert_int_equal(lab_know(lab, PHONE, true, 0, MINUTE), 0);
 			lab->now += 2 * MINUTE;
@@ -1566,15 +1713,21 @@ int main(void)
 		way_test(test_challenge_holds_32_seconds),
 		way_test(test_renewal_needs_no_challenge),
 		way_test(test_renewal_beyond_the_trust),
+		way_test(test_renewed_in_time),
 		way_test(test_how_long),
 		way_test(test_nothing_is_taken),
 		way_test(test_devices_behind_an_address),
 		way_test(test_ports_are_forgotten),
+		way_test(test_ports_of_a_peer),
 		way_test(test_peers),
 		way_test(test_requests),
 		way_test(test_full_line),
+		way_test(test_who_takes_a_place),
+		way_test(test_half_a_name),
 		way_test(test_full_line_of_failures),
 		way_test(test_old_challenges_go_before_refusals),
+		way_test(test_a_challenge_to_another),
+		way_test(test_refusals_beyond_the_count),
 		way_test(test_grants_a_second),
 		way_test(test_a_peer_that_becomes_trusted),
 		way_test(test_guesser),
