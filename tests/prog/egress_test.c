@@ -284,6 +284,10 @@ static void test_renewal_needs_no_challenge(void **state)
 	is(PHONE, STRANGER);
 	registers(PHONE); /* which is not the same one */
 	assert_int_equal(since_of(PHONE), lab->now);
+	lab_know(lab, "192.0.2.9", true, 0, HOUR); /* nor where others are known meanwhile */
+	lab->now += 601 * SECOND;
+	registers(PHONE);
+	assert_int_equal(since_of(PHONE), lab->now);
 }
 
 /* A registration that is longer than trust.ttl is renewed without a challenge as long as it lasts, a day at most. */
@@ -351,6 +355,7 @@ static void test_renewed_in_time(void **state)
 	lab->now += 7100 * SECOND;
 	answers(PHONE, LASTS("7200"));
 	is(PHONE, TRUSTED);
+	assert_int_equal(since_of(PHONE), lab->now); /* again */
 }
 
 /* Ports that call are no devices: those that register are. */
@@ -631,20 +636,23 @@ static void test_half_a_name(void **state)
 	struct lab *lab = *state;
 
 	for (int tag = 0; tag < 2; tag++) {
+		__u64 *word, before;
 		size_t place = 0;
 
 		way_forget();
 		registers(PHONE);
 		while (!lab->known.table.line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS])
 			place++;
+		word = &lab->known.table.line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS];
 		if (tag)
-			lab->known.table.line[place / SIPDAM_WAYS].word[place % SIPDAM_WAYS] ^=
-				1ULL << SIPDAM_KNOWN_TAG_SHIFT;
+			*word ^= 1ULL << SIPDAM_KNOWN_TAG_SHIFT;
 		else
 			lab->known.table.record.known[place].low ^= 1ULL << 56;
+		before = *word;
 		lab->now += 33 * SECOND;
 		answers(PHONE, REGISTERED);
 		is(PHONE, STRANGER);
+		assert_int_equal(*word, before); /* nor is what it is not renewed */
 	}
 }
 
