@@ -351,6 +351,12 @@ static __always_inline bool is_refusal(__u32 status)
 	return is_challenge(status) || status == 403 || status == 404;
 }
 
+/* Does the trust of a source that renews its registration in its last moment end before it can? */
+static __always_inline bool ends_before_the_answer(const struct work *work)
+{
+	return !ban_holds(work->slot.word, work->now + CHALLENGE_NANOSECONDS);
+}
+
 /* Each answers whether there is something to grant. */
 static __always_inline bool learn_register(struct work *work, const struct sipdam_policy *policy)
 {
@@ -358,7 +364,7 @@ static __always_inline bool learn_register(struct work *work, const struct sipda
 
 	if (status == 200)
 		return registered(work, policy);
-	if (is_challenge(status) && work->tier != SIPDAM_TIER_TRUSTED)
+	if (is_challenge(status) && (work->tier != SIPDAM_TIER_TRUSTED || ends_before_the_answer(work)))
 		challenge_note(work->hash, work->now);
 	if (is_refusal(status) && work->tier == SIPDAM_TIER_UNKNOWN)
 		strike(work, policy);

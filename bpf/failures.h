@@ -19,7 +19,8 @@
 	((__u32)(((nanoseconds) + (1ULL << FAILURE_UNIT_SHIFT) - 1) >> FAILURE_UNIT_SHIFT))
 
 /* Within so long a challenged source registers with its credentials: timer F of RFC 3261 (17.1.2.2). */
-#define CHALLENGE_UNITS FAILURE_UNITS(32 * 1000000000ULL)
+#define CHALLENGE_NANOSECONDS (32 * 1000000000ULL)
+#define CHALLENGE_UNITS       FAILURE_UNITS(CHALLENGE_NANOSECONDS)
 
 /* Refusals without a success must go on for so long, or all phones of an office that register at once would
  * be taken for a guesser; and count for so long, or a phone that is switched on daily with a wrong password.

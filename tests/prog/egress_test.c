@@ -342,6 +342,31 @@ static void test_renewal_beyond_the_trust(void **state)
 	}
 }
 
+/* Challenged while it is trusted still, and let in when that has ended. */
+static void test_renewed_in_the_last_moment(void **state)
+{
+	static const struct {
+		int challenged; /* seconds after a registration of 600 */
+		enum who who;
+	} rows[] = {{599, TRUSTED}, {570, TRUSTED}, {560, STRANGER}};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		__u64 begin = lab->now;
+
+		way_forget();
+		registers(PHONE);
+		lab->now = begin + (__u64)rows[i].challenged * SECOND;
+		answers(PHONE, CHALLENGE);
+		is(PHONE, TRUSTED);
+		lab->now = begin + 601 * SECOND;
+		is(PHONE, STRANGER);
+		answers(PHONE, REGISTERED);
+		if (who_is(PHONE) != rows[i].who)
+			fail_msg("row %zu: %d", i, who_is(PHONE));
+	}
+}
+
 /* From its renewal on it lasts as long as that says. */
 static void test_renewed_in_time(void **state)
 {
@@ -1721,6 +1746,7 @@ int main(void)
 		way_test(test_challenge_holds_32_seconds),
 		way_test(test_renewal_needs_no_challenge),
 		way_test(test_renewal_beyond_the_trust),
+		way_test(test_renewed_in_the_last_moment),
 		way_test(test_renewed_in_time),
 		way_test(test_how_long),
 		way_test(test_nothing_is_taken),
