@@ -448,18 +448,22 @@ static __always_inline int handshake_left(void)
 	return HANDSHAKE_LEFT;
 }
 
-/* Where this connection is in the state asked for; as a place. */
-__noinline int connection_place(__u64 hash, __u32 state)
+/* Where in its line this connection is in the state asked for; as a place. */
+static __always_inline int place_in_line(const struct sipdam_line *line, __u64 hash, __u32 state)
 {
-	struct sipdam_line *line = connection_line(hash);
-
-	if (!line)
-		return 0;
 #pragma nounroll
 	for (__u32 way = 0; way < SIPDAM_WAYS; way++)
 		if (connection_is(line_word(line, way), hash, state))
 			return way | PLACE_FOUND;
 	return 0;
+}
+
+/* The same as a function of its own. */
+__noinline int connection_place(__u64 hash, __u32 state)
+{
+	struct sipdam_line *line = connection_line(hash);
+
+	return line ? place_in_line(line, hash, state) : 0;
 }
 
 /*
@@ -820,11 +824,9 @@ __noinline int connection_place_any(__u64 hash)
 /* The same, without a call where it is open, as nearly all are. */
 static __always_inline int connection_place_of(const struct sipdam_line *line, __u64 hash)
 {
-#pragma nounroll
-	for (__u32 way = 0; way < SIPDAM_WAYS; way++)
-		if (connection_is(line_word(line, way), hash, SIPDAM_CONNECTION_OPEN))
-			return way | PLACE_FOUND;
-	return connection_place_any(hash);
+	int place = place_in_line(line, hash, SIPDAM_CONNECTION_OPEN);
+
+	return place ? place : connection_place_any(hash);
 }
 
 /*

@@ -449,6 +449,13 @@ static __always_inline bool asks_for_handshake(const struct message *message)
 	return message->class == SIPDAM_CLASS_TLS_HELLO || message->class == SIPDAM_CLASS_WS_UPGRADE;
 }
 
+/* A segment that costs by its size, and at least one token (or bare ACKs would be free). */
+static __always_inline void charge_by_size(struct message *message, __u32 started)
+{
+	message->class = SIPDAM_CLASS_TCP_DATA;
+	message->tokens = started ? started : 1;
+}
+
 /* Segments of TLS and WebSocket: what opens a connection costs as a message does, the rest by its size. */
 static __always_inline int classify_opaque(const struct run *run, __u32 started)
 {
@@ -461,14 +468,19 @@ static __always_inline int classify_opaque(const struct run *run, __u32 started)
 		message->data_tokens = started - 1;
 		return SIPDAM_REASON_NONE;
 	}
-	message->class = SIPDAM_CLASS_TCP_DATA;
-	message->tokens = started ? started : 1;
+	charge_by_size(message, started);
 	return SIPDAM_REASON_NONE;
+}
+
+/* Is it the first segment of a connection, the client's? */
+static __always_inline bool asks_for_connection(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /*
  * A segment: the opening of a connection, the beginning of a message on a port of clear SIP, or
- * something in between, which costs by its size and at least one token (or bare ACKs would be free).
+ * something in between.
  */
 static __always_inline int classify_tcp(const struct run *run)
 {
@@ -480,7 +492,7 @@ static __always_inline int classify_tcp(const struct run *run)
 	int reason = clear && is_short(packet) ? SIPDAM_REASON_TRUNCATED : SIPDAM_REASON_NONE;
 	__u32 found = SIP_MALFORMED;
 
-	if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+	if (asks_for_connection(packet)) {
 		message->class = SIPDAM_CLASS_TCP_SYN;
 		message->data_tokens = started;
 		return reason;
@@ -498,17 +510,17 @@ static __always_inline int classify_tcp(const struct run *run)
 	}
 	if (found == SIP_CUT && reason)
 		return reason;
-	message->class = SIPDAM_CLASS_TCP_DATA;
-	message->tokens = started ? started : 1;
+	charge_by_size(message, started);
 	return reason;
 }
 
-/* What is charged by its size, and at least one token (or bare ACKs would be free). */
+/* A segment that is nothing but data. */
 static __always_inline struct message message_of_data(const struct packet *packet)
 {
-	__u32 started = segment_tokens(packet->payload_length);
+	struct message message = {};
 
-	return (struct message){.class = SIPDAM_CLASS_TCP_DATA, .tokens = started ? started : 1};
+	charge_by_size(&message, segment_tokens(packet->payload_length));
+	return message;
 }
 
 /* A datagram costs one token of the class of what it was found to be. */
@@ -1156,8 +1168,7 @@ __noinline int strike(struct work *work, const struct sipdam_policy *policy, int
 /* Is it the opening of a connection and nothing more? Then what was said to others of its source stands. */
 static __always_inline bool is_bare_syn(const struct packet *packet)
 {
-	return (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !packet->payload_length &&
-	       packet->fragment == FRAGMENT_NONE;
+	return asks_for_connection(packet) && !packet->payload_length && packet->fragment == FRAGMENT_NONE;
 }
 
 /* Does a segment on a port of TLS begin with nothing that opens anything? */
