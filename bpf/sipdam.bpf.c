@@ -204,6 +204,7 @@ static __always_inline bool approach_stamps(const struct run *run)
 	pool = bpf_map_lookup_elem(&pools, &class);
 	if (!pool || !verification_is_on(pool, work->now, run->policy))
 		return false;
+	work->verifying.source = work->source_hash;
 	verification_approach(run->frame, &work->packet, &work->verifying, work->now, &work->window);
 	return true;
 }
@@ -225,7 +226,7 @@ static __always_inline void approach_tables(const struct run *run)
 	work->verifying.named = 0;
 	work->network_hash = masked_hash(&packet->source, &run->policy->network_mask[family_index(packet)]);
 	stamps = !is_stormy(work) && approach_stamps(run);
-	line = source_line(work->source_hash);
+	line = stamps ? NULL : source_line(work->source_hash);
 	if (line)
 		line_word(line, 0);
 	if (is_stormy(work))

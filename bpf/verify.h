@@ -31,7 +31,8 @@ struct verifying {
 	__u64 now;  /* nanoseconds */
 	__u64 hash; /* as in a request, here and below */
 	__u64 sender;
-	__u32 named; /* 1: hash and sender are known */
+	__u64 source; /* hash of its source, whose line is read beside those of the request */
+	__u32 named;  /* 1: hash and sender are known */
 };
 
 /*
@@ -180,7 +181,7 @@ __noinline int verification_approach(frame_t *frame, const struct packet *packet
 {
 	struct request request = {};
 	struct sipdam_stamps *seen;
-	struct sipdam_line *senders;
+	struct sipdam_line *senders, *line;
 
 	if (!packet || !verifying || !window)
 		return 0;
@@ -190,6 +191,9 @@ __noinline int verification_approach(frame_t *frame, const struct packet *packet
 	verifying->named = 1;
 	seen = stamp_line(request.hash);
 	senders = recent_line(request.sender, now);
+	line = source_line(verifying->source);
+	if (line)
+		line_word(line, 0);
 	if (seen)
 		stamp_read(seen, 0);
 	if (senders)
