@@ -81,14 +81,14 @@ struct sample_case {
 		.sources = many, .policy = POLICY_##rules, .expected = XDP_##verdict                         \
 	}
 
-/*
- * A flood from 10,000 sources that lasts: each has spent its burst of 50 before, and is refused by its own limit
- * as far as it sends more than that admits.
- */
+/* Packets of a flood that lasts, before each sample: of 10,000 sources each has spent its burst of 50 by then. */
+#define LASTED 600000
+
+/* A flood from 10,000 sources that lasts: each is refused by its own limit as far as it sends more than that admits. */
 #define LASTING_CASE(label, rules)                                                                           \
 	{                                                                                                    \
 		.name = label, .program = FILTER, .bare = BARE_DROP, .port = 5060, .base = ELEVEN,           \
-		.sources = 10000, .policy = POLICY_##rules, .expected = XDP_DROP, .before = 600000           \
+		.sources = 10000, .policy = POLICY_##rules, .expected = XDP_DROP, .before = LASTED           \
 	}
 
 /* Scatters addresses: an odd number, moved to where a prefix ends. */
@@ -110,11 +110,12 @@ static const struct listing {
 	[POLICY_ALL] = {SCATTER, 128, false},
 };
 
-/* A million sources, each of which meets its own entry. */
+/* A flood that lasts from a million sources, each of which meets its own entry. */
 #define DENIED_CASE(label, rules, scattered, family6)                                                        \
 	{                                                                                                    \
 		.name = label, .program = FILTER, .bare = BARE_DROP, .port = 5060, .sources = MILLION,       \
-		.policy = POLICY_##rules, .expected = XDP_DROP, .spread = scattered, .ipv6 = family6         \
+		.policy = POLICY_##rules, .expected = XDP_DROP, .spread = scattered, .ipv6 = family6,        \
+		.before = LASTED                                                                             \
 	}
 
 /* From one source over TCP. */
