@@ -126,13 +126,13 @@ static __always_inline void request_read(frame_t *frame, const struct packet *pa
 
 	cursor_load(&cursor, packet->transport_offset, fields, sizeof(fields));
 	request->sender = sender_hash(&packet->source, fields[0]);
-	sum[0] = request->sender;
+	sum[0] = fields[0] >> 16 | (__u64)(fields[1] & 0xffff) << 32;
 	sum[1] = packet->destination.low;
 	sum[2] = packet->destination.high;
-	sum[3] = fields[0] >> 16 | (__u64)(fields[1] & 0xffff) << 32;
 	if (!request_sum(&cursor, packet, request))
 		request_sum_long(frame, packet, request, window);
-	request->hash = keyed_hash(keyed_hash(sum[0] + sum[1], sum[2]) + sum[3], sum[1]);
+	/* What waits for least comes first: the sender is hashed while the payload is. */
+	request->hash = keyed_hash(sum[0] + sum[1] + (sum[2] + sum[3]) * (secret.word[2] | 1), request->sender);
 }
 
 /*
