@@ -416,6 +416,25 @@ static void metric(FILE *out, const char *name, const char *type, const char *he
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+/* An interface's name as a label holds it. */
+struct label {
+	char text[2 * IF_NAMESIZE];
+};
+
+/* Names may hold quotes and backslashes, which would end a label. */
+static struct label interface_label(const struct snapshot_interface *interface)
+{
+	struct label label = {0};
+	char *to = label.text;
+
+	for (const char *from = interface->name; *from; from++) {
+		if (*from == '"' || *from == '\\')
+			*to++ = '\\';
+		*to++ = *from;
+	}
+	return label;
+}
+
 static void metric_reason(FILE *out, const char *name, const char *interface, int reason, int verdict,
 			  __u64 value)
 {
@@ -427,6 +446,7 @@ static void metric_reasons(const struct snapshot *snapshot, const char *name, bo
 {
 	for (size_t i = 0; i < snapshot->interfaces; i++) {
 		const struct snapshot_interface *from = &snapshot->interface[i];
+		const struct label label = interface_label(from);
 
 		for (int r = 0; r < SIPDAM_REASONS_MAX; r++) {
 			const struct sipdam_count *plain = &from->counters.reason[0][r];
@@ -434,10 +454,10 @@ static void metric_reasons(const struct snapshot *snapshot, const char *name, bo
 
 			if (!reasons[r].label)
 				continue;
-			metric_reason(out, name, from->name, r, reasons[r].verdict,
+			metric_reason(out, name, label.text, r, reasons[r].verdict,
 				      bytes ? plain->bytes : plain->packets);
 			if (reasons[r].verdict == SIPDAM_VERDICT_DROP)
-				metric_reason(out, name, from->name, r, SIPDAM_VERDICT_WOULD_DROP,
+				metric_reason(out, name, label.text, r, SIPDAM_VERDICT_WOULD_DROP,
 					      bytes ? would_drop->bytes : would_drop->packets);
 		}
 	}
@@ -445,23 +465,27 @@ static void metric_reasons(const struct snapshot *snapshot, const char *name, bo
 
 static void metric_messages(const struct snapshot_interface *from, int transport, FILE *out)
 {
+	const struct label label = interface_label(from);
+
 	for (int method = 0; method < SIPDAM_METHODS_MAX; method++)
 		for (int verdict = 0; methods[method] && verdict < SIPDAM_VERDICTS; verdict++)
 			fprintf(out,
 				"sipdam_messages_total{interface=\"%s\",transport=\"%s\",method=\"%s\","
 				"verdict=\"%s\"} %" PRIu64 "\n",
-				from->name, transports[transport], methods[method], verdicts[verdict],
+				label.text, transports[transport], methods[method], verdicts[verdict],
 				(uint64_t)from->counters.method[transport][verdict][method].packets);
 }
 
 static void metric_classes(const struct snapshot_interface *from, FILE *out)
 {
+	const struct label label = interface_label(from);
+
 	for (int class = 0; class < SIPDAM_CLASSES_MAX; class ++)
 		for (int verdict = 0; classes[class] && verdict < SIPDAM_VERDICTS; verdict++)
 			fprintf(out,
 				"sipdam_class_packets_total{interface=\"%s\",class=\"%s\",verdict=\"%s\"} "
 				"%" PRIu64 "\n",
-				from->name, classes[class], verdicts[verdict],
+				label.text, classes[class], verdicts[verdict],
 				(uint64_t)from->counters.class[verdict][class].packets);
 }
 
@@ -616,13 +640,13 @@ static void metrics_interfaces(const struct snapshot *snapshot, FILE *out)
 	for (size_t i = 0; i < snapshot->interfaces; i++) {
 		const struct snapshot_interface *from = &snapshot->interface[i];
 
-		fprintf(out, "sipdam_interface_attached{interface=\"%s\",mode=\"%s\"} %d\n", from->name,
-			from->mode, strcmp(from->mode, "none") != 0);
+		fprintf(out, "sipdam_interface_attached{interface=\"%s\",mode=\"%s\"} %d\n",
+			interface_label(from).text, from->mode, strcmp(from->mode, "none") != 0);
 	}
 	metric(out, "sipdam_interface_learns", "gauge", "1 if what the server sends there is read.");
 	for (size_t i = 0; i < snapshot->interfaces; i++)
-		fprintf(out, "sipdam_interface_learns{interface=\"%s\"} %d\n", snapshot->interface[i].name,
-			snapshot->interface[i].learns);
+		fprintf(out, "sipdam_interface_learns{interface=\"%s\"} %d\n",
+			interface_label(&snapshot->interface[i]).text, snapshot->interface[i].learns);
 }
 
 void render_metrics(const struct snapshot *snapshot, FILE *out)

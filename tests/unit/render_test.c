@@ -519,6 +519,31 @@ static void metrics_are_all_described(void **state)
 	assert_int_equal(described, 33);
 }
 
+/* A name may hold what would end a label, and then all rows of all interfaces would be refused for it. */
+static void metrics_escape_names(void **state)
+{
+#define ESCAPED "{interface=\"x\\\"y\\\\\""
+	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
+	_cleanup_free_ char *text = NULL, *longest = NULL;
+
+	(void)state;
+	strcpy(snapshot->interface[0].name, "x\"y\\");
+	text = metrics(snapshot);
+	assert_line(text, "sipdam_interface_attached" ESCAPED ",mode=\"native\"} 1");
+	assert_line(text, "sipdam_interface_learns" ESCAPED "} 1");
+	assert_int_equal(lines_with(text, "sipdam_packets_total" ESCAPED ","), ALL_REASONS + DROP_REASONS);
+	assert_int_equal(lines_with(text, "sipdam_bytes_total" ESCAPED ","), ALL_REASONS + DROP_REASONS);
+	assert_int_equal(lines_with(text, "sipdam_messages_total" ESCAPED ","), 2 * 3 * ALL_METHODS);
+	assert_int_equal(lines_with(text, "sipdam_class_packets_total" ESCAPED ","), 3 * ALL_CLASSES);
+
+	memset(snapshot->interface[0].name, '"', IF_NAMESIZE - 1);
+	longest = metrics(snapshot);
+	assert_line(longest, "sipdam_interface_learns{interface=\""
+			     "\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\""
+			     "\"} 1");
+#undef ESCAPED
+}
+
 static void metrics_tell_of_a_deadline(void **state)
 {
 	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
@@ -642,6 +667,7 @@ int main(void)
 		cmocka_unit_test(metrics_have_every_row),
 		cmocka_unit_test(metrics_are_all_described),
 		cmocka_unit_test(versions_are_all_there),
+		cmocka_unit_test(metrics_escape_names),
 		cmocka_unit_test(metrics_tell_of_a_deadline),
 		cmocka_unit_test(metrics_read_exactly),
 		cmocka_unit_test(metrics_without_a_filter_say_so),
