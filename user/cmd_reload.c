@@ -119,7 +119,8 @@ static int reload(const char *given, struct problem *problem)
 		return error;
 	printf("%s: in force\n", path);
 	if (count_set(&before))
-		printf("%zu settings made by `sipdam set` went back to the file's\n", count_set(&before));
+		printf("%zu setting%s made by `sipdam set` went back to the file's\n", count_set(&before),
+		       count_set(&before) == 1 ? "" : "s");
 	return 0;
 }
 

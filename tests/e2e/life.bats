@@ -165,7 +165,9 @@ works() {
 	counted 0 .reasons.denied 20000
 	[ "$(stat 0 .packets.passed)" = 0 ]
 	echo 'sources: 1024' >sipdam.yaml # a list that is not named any more is empty
-	sipdam reload
+	sipdam set verify.enabled=true
+	run -0 sipdam reload
+	[ "${lines[1]}" = "1 setting made by \`sipdam set\` went back to the file's" ]
 	works 0 198.18.0.1
 	works 1 198.18.9.1
 	# How full it is, and whose place others took: five times as many sources as it has room for.
