@@ -57,20 +57,31 @@ kamailio_start() {
 }
 
 callee_start() {
-	play callee world sipp -sf "$scenarios/callee.xml" -i "$CALLEE" -p 5060 -nostdin -timeout 120s
+	play callee world sipp -sf "$scenarios/callee.xml" -i "$CALLEE" -p 5060 -nostdin -timeout 120s \
+		-default_behaviors "bye,pingreply" # it takes an INVITE that the relay sends again for unexpected
 	wait_until 5 world_has_udp "$CALLEE:5060"
 }
 
 world_has_udp() { [[ -n $(in_world ss -Hlun "src = $1") ]]; }
+
+# Calls of sipp go on when a message comes that they do not wait for, as phones do: where 180 and 200 come at once,
+# two processes of the relay may send the later one first. What such a message was is kept, and every message in one
+# line, for `why`.
+patient=()
+be_patient() {
+	patient=(-default_behaviors "bye,pingreply" -trace_err -error_file "$1.errors" -trace_shortmsg
+		-shortmessage_file "$1.messages")
+}
 
 # sipp with a scenario, one call an address in turn: clients NAME SCENARIO PORT RATE SECONDS [OPTION...]. Ended
 # from outside: its own timeout would wait for calls under way.
 clients() {
 	local name=$1 scenario=$2 port=$3 rate=$4 seconds=$5
 	shift 5
+	be_patient "$name"
 	play "$name" world timeout --signal=KILL $((seconds + GRACE)) sipp "$SERVER:5060" -sf "$scenarios/$scenario.xml" -inf "$room/addresses.csv" -t ui \
 		-i 10.1.1.1 -p "$port" -r "$rate" -m $((rate * seconds)) -l 10000 -max_socket 1000 -nostdin \
-		-trace_stat -stf "$name.csv" -fd 1 -trace_rtt -rtt_freq 1 "$@"
+		-trace_stat -stf "$name.csv" -fd 1 -trace_rtt -rtt_freq 1 "${patient[@]}" "$@"
 }
 
 # --- a scene ---
@@ -81,7 +92,8 @@ clients() {
 scene() {
 	local seconds=$1 name
 	shift
-	rm -f "$room"/*_rtt.csv
+	rm -f "$room"/*_rtt.csv "$room"/{calls,phones}.{errors,messages}
+	counts_before=$(scene_counts)
 	kamailio_start
 	callee_start
 	if (($#)); then
@@ -118,6 +130,52 @@ platform_end() {
 world_is_quiet() { [[ -z $(in_server ss -Hlun) && -z $(in_world ss -Hlun) ]]; }
 
 # --- what became of it ---
+
+# A count of a namespace's UDP since it was made: udp server|world NAME
+udp() {
+	in_"$1" cat /proc/net/snmp | awk -v name="$2" '$1 != "Udp:" { next }
+		!at { for (at = 1; $at != name; at++); next } { print $at }'
+}
+
+# What the world's programs sent, what of it the filter took for a listed source's, and what found no room: in the
+# world's queues, the server's sockets, its queues, the world's sockets.
+scene_counts() {
+	echo "$(udp world OutDatagrams) $(filter_allowed) $(udp world SndbufErrors) $(udp server RcvbufErrors)" \
+		"$(udp server SndbufErrors) $(udp world RcvbufErrors)"
+}
+
+filter_allowed() { sipdam stats edge0 --json 2>/dev/null | jq '.interfaces[0].reasons.allowed' | grep '[0-9]' || echo 0; }
+
+# The same of the last scene alone.
+scene_counted() {
+	echo "$counts_before $(scene_counts)" |
+		awk '{ for (i = 1; i <= NF / 2; i++) printf "%d ", $(i + NF / 2) - $i }'
+}
+
+# Packets of a scene's callers, phones and callee, all listed, that the filter has not let through.
+refused_listed() { scene_counted | awk '{ print $1 - $2 }'; }
+
+# Where packets of the last scene were lost; and of calls that did not succeed what sipp has to say, and all messages
+# of the first one: why NAME...
+why() {
+	local name
+	scene_counted | awk '{ printf "lost for want of room: %d in the queues of the world, %d in sockets of the server," \
+		" %d in its queues, %d in sockets of the world\n", $3, $4, $5, $6 }'
+	for name in "$@"; do
+		(($(successful "$name") != $(column "$name" TotalCallCreated))) || continue
+		echo "$name: $(successful "$name") of $(column "$name" TotalCallCreated)"
+		[[ ! -e $room/$name.errors ]] || head -n 12 "$room/$name.errors"
+		first_lost "$room/$name.messages"
+	done
+}
+
+# The messages of the first call that has not succeeded, out of sipp's list: all calls end with 200 to their second
+# request.
+first_lost() {
+	awk -F'\t' '{ lines[$5] = lines[$5] $0 "\n" } $4 == "S" && !seen[$5]++ { order[++calls] = $5 }
+		$4 == "R" && $6 ~ /^CSeq:2 / && $7 ~ /^SIP\/2.0 200/ { ended[$5] = 1 }
+		END { for (i = 1; i <= calls; i++) if (!(order[i] in ended)) { printf "%s", lines[order[i]]; exit } }' "$1"
+}
 
 # The last value of a column of sipp's statistics: column NAME COLUMN
 column() {
