@@ -26,7 +26,7 @@ HEADERS := $(wildcard include/sipdam/*.h user/*.h)
 SKELETONS := $(B)/gen/sipdam.skel.h $(B)/gen/egress.skel.h $(B)/gen/entry.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/*_test.c))
-LAB := $(patsubst tests/lab/%.c,$(B)/lab/%,$(wildcard tests/lab/*.c))
+LAB := $(patsubst tests/lab/%.c,$(B)/lab/%,$(filter-out %.bpf.c,$(wildcard tests/lab/*.c)))
 
 .PHONY: all deps-check lab run check check-unit check-prog check-e2e bench bench-peers install uninstall clean format
 
@@ -85,10 +85,12 @@ $(B)/tests/prog/%: tests/prog/%.c $(wildcard tests/prog/*.h tests/unit/*.h) $(fi
 lab: $(LAB)
 LAB_LIBS := jansson
 $(B)/lab/tls_caller: LAB_LIBS := openssl
+$(B)/lab/flood: LAB_LIBS := libbpf
+$(B)/lab/flood: $(B)/lab/live.skel.h
 $(B)/lab/%: tests/lab/%.c $(wildcard tests/lab/*.h) | $(B)/.deps
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -o $@ $< $$($(PKG_CONFIG) --libs $(LAB_LIBS))
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -I$(B)/lab -o $@ $< $$($(PKG_CONFIG) --libs $(LAB_LIBS))
 
 # `sudo make run` shows the filter at work between two private namespaces; IFACE=eth0 attaches it for real.
 run:
@@ -163,11 +165,17 @@ bench-peers:
 	$(Q)$(MAKE) --no-print-directory all lab $(B)/bench/sender
 	$(Q)tests/bench/peers $(ROUNDS) $(PACKETS)
 
+# Programs that send or vary packets, as skeletons beside the tools that run them.
+define skeleton
+$(call say,BPF,$<)
+$(Q)mkdir -p $(@D)
+$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $(@:.skel.h=.bpf.o)
+$(Q)$(BPFTOOL) gen skeleton $(@:.skel.h=.bpf.o) name $*_bpf > $@.tmp && mv $@.tmp $@
+endef
 $(B)/bench/%.skel.h: tests/bench/%.bpf.c | $(B)/.deps
-	$(call say,BPF,$<)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $(@:.skel.h=.bpf.o)
-	$(Q)$(BPFTOOL) gen skeleton $(@:.skel.h=.bpf.o) name $*_bpf > $@.tmp && mv $@.tmp $@
+	$(skeleton)
+$(B)/lab/%.skel.h: tests/lab/%.bpf.c tests/lab/live.h | $(B)/.deps
+	$(skeleton)
 
 $(B)/bench/bench: $(B)/bench/vary.skel.h
 $(B)/bench/sender: $(B)/bench/sender.skel.h

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Sends a flood of SIP requests, or of what else hits a SIP port, as raw frames, for tests and the demo. It
- * runs on virtual Ethernet pairs only, for at most ten minutes: no tool for any network that carries
- * somebody's calls. One JSON line at the end, whose seconds have all packets between them and whose
- * least_seconds lie between the first packets and the last ones, whatever the CPU did meanwhile:
+ * Sends a flood of SIP requests, or of what else hits a SIP port, as raw frames, for tests and the demo: by a
+ * packet socket, or with --live as the kernel's own test runs do, many times as fast. It runs on virtual
+ * Ethernet pairs only, for at most ten minutes: no tool for any network that carries somebody's calls. One
+ * JSON line at the end, whose seconds have all packets between them and whose least_seconds lie between the
+ * first packets and the last ones, whatever the CPU did meanwhile:
  * {"sent":N,"refused":N,"seconds":S,"least_seconds":S,"rate":R,"first":ns,"last":ns}.
  */
 #include "lab.h"
 
+#include <bpf/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
@@ -22,7 +24,11 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+#include "live.h"
+#include "live.skel.h"
 
 #define BATCH           60   /* frames in hand; a multiple of 1, 2 and 3 methods */
 #define FRAME_MAX       9216 /* a jumbo frame with its tag */
@@ -32,6 +38,9 @@
 #define FRAGMENT_OFFSET 1480                   /* bytes: behind a first fragment of a full frame */
 #define LAG_MAX         (10 * LAB_MILLISECOND) /* what the clock may run ahead before the lag is given up */
 #define NAP             50000                  /* nanoseconds between looks at the clock */
+#define LIVE_SIZE_MAX   (LIVE_BYTES - 42)      /* of a request: Ethernet, IPv4 and UDP before it */
+#define LIVE_BATCH      64                     /* frames at once of --live; a veth ring holds 256 */
+#define LIVE_RUNS       (1 << 24)              /* of the program, due or not, between looks at the clock */
 
 /* Stand-ins in a request's text: sixteen digits that differ in each packet, eight that name its source. */
 #define SERIAL "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"
@@ -44,7 +53,7 @@ static const char *const method_names[METHODS] = {"INVITE", "REGISTER", "OPTIONS
 struct options {
 	const char *interface;
 	struct lab_prefix destination, source;
-	bool have_destination, have_source, have_mac, random;
+	bool have_destination, have_source, have_mac, random, live, seen;
 	__u8 mac[ETH_ALEN];
 	__u16 port, source_port;
 	int method[METHODS];
@@ -86,7 +95,16 @@ struct flood {
 	__u64 after_first, before_last; /* likewise of the first packets at once, and the last */
 };
 
-enum { OPTION_SOURCE_BASE = 256, OPTION_SOURCE_PORT, OPTION_STRIDE, OPTION_RANDOM, OPTION_SIZE, OPTION_VLAN };
+enum {
+	OPTION_SOURCE_BASE = 256,
+	OPTION_SOURCE_PORT,
+	OPTION_STRIDE,
+	OPTION_RANDOM,
+	OPTION_SIZE,
+	OPTION_VLAN,
+	OPTION_LIVE,
+	OPTION_SEEN
+};
 
 static const struct argp_option flood_options[] = {
 	{"interface", 'i', "IF", 0, "Virtual Ethernet interface to send on", 0},
@@ -107,6 +125,12 @@ static const struct argp_option flood_options[] = {
 	{"seconds", 's', "S", 0, "Seconds at most (10, never over 600)", 0},
 	{"size", OPTION_SIZE, "BYTES", 0, "Pad each request to this many bytes", 0},
 	{"vlan", OPTION_VLAN, "ID", 0, "Send with this VLAN tag", 0},
+	{"seen", OPTION_SEEN, NULL, 0, "Let captures on the interface see it too, which takes longer", 0},
+	{"live", OPTION_LIVE, NULL, 0,
+	 "Send as the kernel's own test runs do, several times as many: requests of --random IPv4 sources, "
+	 "to "
+	 "an end with an XDP program or GRO",
+	 0},
 	{0},
 };
 
@@ -146,6 +170,15 @@ static void parse_methods(struct argp_state *state, const char *text, struct opt
 		argp_error(state, "--method: at least one method was expected");
 }
 
+static bool may_be_live(const struct options *options)
+{
+	for (unsigned int i = 0; i < options->methods; i++)
+		if (options->method[i] > METHOD_OPTIONS)
+			return false;
+	return options->random && options->source.family == AF_INET && !options->vlan && !options->seen &&
+	       options->methods <= LIVE_METHODS && options->size <= LIVE_SIZE_MAX;
+}
+
 /* What options need from each other, once all are known. */
 static void check_options(struct argp_state *state, const struct options *options)
 {
@@ -156,6 +189,12 @@ static void check_options(struct argp_state *state, const struct options *option
 		argp_error(state, "--destination and --source-base are of different IP versions");
 	if (!options->random && options->source.bits != (options->source.family == AF_INET ? 32 : 128))
 		argp_error(state, "--source-base takes a prefix only with --random");
+	if (options->live && !may_be_live(options))
+		argp_error(
+			state,
+			"--live sends requests of --random IPv4 sources alone, untagged, not --seen and of "
+			"at most %d bytes",
+			LIVE_SIZE_MAX);
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -210,6 +249,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_VLAN:
 		options->vlan = lab_number(state, "--vlan", argument, 1, 4094);
+		return 0;
+	case OPTION_SEEN:
+		options->seen = true;
+		return 0;
+	case OPTION_LIVE:
+		options->live = true;
 		return 0;
 	case ARGP_KEY_END:
 		check_options(state, options);
@@ -487,12 +532,15 @@ static int check_interface(int socket, const char *name)
 	return strcmp(info.driver, "veth") ? -ENOTSUP : 0;
 }
 
-/* A socket that hands frames straight to the driver. The interface's own address in mac. 0 or -errno. */
-static int open_interface(const char *name, int *out, __u8 mac[ETH_ALEN])
+/*
+ * A socket that hands frames straight to the driver, or past those who capture. The interface's own address
+ * in mac. 0 or -errno.
+ */
+static int open_interface(const char *name, bool seen, int *out, __u8 mac[ETH_ALEN])
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET};
 	struct ifreq request = {0};
-	int socket_fd = socket(AF_PACKET, SOCK_RAW, 0), one = 1, error;
+	int socket_fd = socket(AF_PACKET, SOCK_RAW, 0), straight = !seen, error;
 
 	if (socket_fd < 0)
 		return -errno;
@@ -500,7 +548,7 @@ static int open_interface(const char *name, int *out, __u8 mac[ETH_ALEN])
 	address.sll_ifindex = (int)if_nametoindex(name);
 	error = address.sll_ifindex ? check_interface(socket_fd, name) : -ENODEV;
 	if (!error && (ioctl(socket_fd, SIOCGIFHWADDR, &request) ||
-		       setsockopt(socket_fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)) ||
+		       setsockopt(socket_fd, SOL_PACKET, PACKET_QDISC_BYPASS, &straight, sizeof(straight)) ||
 		       bind(socket_fd, (struct sockaddr *)&address, sizeof(address))))
 		error = -errno;
 	if (error) {
@@ -533,7 +581,7 @@ static int prepare(struct flood *flood, const struct options *options)
 	int error;
 
 	flood->options = options;
-	error = open_interface(options->interface, &flood->socket, own_mac);
+	error = open_interface(options->interface, options->seen, &flood->socket, own_mac);
 	if (error == -ENOTSUP)
 		fprintf(stderr,
 			"flood: refused to send on %s: it is no virtual Ethernet pair, and this is a lab "
@@ -624,6 +672,112 @@ static int run(struct flood *flood)
 	return error;
 }
 
+/* --- as live frames --- */
+
+_Static_assert(FIELDS_MAX <= LIVE_FIELDS, "a live frame has a template's fields");
+
+static const struct template *longest(const struct flood *flood)
+{
+	const struct template *found = flood->template;
+
+	for (unsigned int i = 1; i < flood->options->methods; i++)
+		if (flood->template[i].length > found->length)
+			found = &flood->template[i];
+	return found;
+}
+
+static void fill_live_frame(const struct template *template, size_t most, struct live_frame *frame)
+{
+	frame->length = template->length;
+	frame->cut = most - template->length;
+	frame->ip_sum = template->ip_sum;
+	frame->fields = template->fields;
+	memcpy(frame->bytes, template->frame, template->length);
+	for (unsigned int i = 0; i < template->fields; i++)
+		frame->field[i] =
+			(struct live_field){.at = template->field[i].at, .digits = template->field[i].digits};
+}
+
+/* What the program is to send: 0, or -E2BIG. */
+static int fill_live(const struct flood *flood, struct live *live)
+{
+	const struct options *options = flood->options;
+	unsigned int bits = options->source.bits;
+	size_t most = longest(flood)->length;
+	__u32 base;
+
+	memcpy(&base, options->source.bytes, sizeof(base));
+	live->noise = bits < 32 ? 0xffffffffu >> bits : 0;
+	live->base = ntohl(base) & ~live->noise;
+	live->seed = lab_mix(options->seed);
+	live->interval = options->rate ? LAB_SECOND / options->rate : 0;
+	live->next = lab_now();
+	live->most = options->count;
+	live->methods = options->methods;
+	if (most > LIVE_BYTES)
+		return -E2BIG;
+	for (unsigned int i = 0; i < options->methods; i++)
+		fill_live_frame(flood->template + i, most, live->frame + i);
+	return 0;
+}
+
+/* Runs the program until a signal comes or it has run so many times. 0 or -errno. */
+static int run_live_once(const struct flood *flood, int program, __u32 runs)
+{
+	const struct template *template = longest(flood);
+	struct xdp_md context = {.ingress_ifindex = if_nametoindex(flood->options->interface)};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = LIVE_BATCH,
+		    .repeat = (int)runs, .ctx_in = &context, .ctx_size_in = sizeof(context));
+	int error;
+
+	opts.data_in = template->frame;
+	opts.data_size_in = context.data_end = template->length;
+	error = bpf_prog_test_run_opts(program, &opts);
+	return error == -EINTR ? 0 : error;
+}
+
+static void look_at_the_clock(int signal)
+{
+	(void)signal;
+}
+
+/* A test run ends early for a signal alone, and beginning one again takes the kernel 20 ms. */
+static void end_by_signal(__u64 seconds)
+{
+	const struct sigaction action = {.sa_handler = look_at_the_clock};
+	const struct itimerval timer = {.it_value = {.tv_sec = (time_t)seconds},
+					.it_interval = {.tv_usec = 100000}};
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static int run_live(struct flood *flood)
+{
+	const struct options *options = flood->options;
+	struct live_bpf *skeleton = live_bpf__open_and_load();
+	struct live *live = skeleton ? &skeleton->bss->live : NULL;
+	int error = skeleton ? fill_live(flood, live) : -errno;
+	__u64 end;
+
+	end_by_signal(options->seconds);
+	flood->first = flood->after_first = lab_now();
+	end = flood->first + options->seconds * LAB_SECOND;
+	while (!error && !lab_stopped && live->serial < live->most && lab_now() < end) {
+		__u64 left = live->most - live->serial;
+
+		error = run_live_once(flood, bpf_program__fd(skeleton->progs.send_live),
+				      !live->interval && left < LIVE_RUNS ? (__u32)left : LIVE_RUNS);
+		flood->last = flood->before_last = lab_now();
+	}
+	flood->sent = live ? live->serial : 0;
+	if (error)
+		fprintf(stderr, "flood: sending live frames on %s failed: %s\n", options->interface,
+			strerror(-error));
+	live_bpf__destroy(skeleton);
+	return error;
+}
+
 static void report(const struct flood *flood)
 {
 	double seconds = (double)(flood->last - flood->first) / (double)LAB_SECOND;
@@ -659,7 +813,7 @@ int main(int argc, char **argv)
 	lab_stop_on_signals();
 	if (prepare(&flood, &options))
 		return 1;
-	error = run(&flood);
+	error = options.live ? run_live(&flood) : run(&flood);
 	report(&flood);
 	return error ? 1 : 0;
 }
