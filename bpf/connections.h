@@ -52,8 +52,8 @@ struct connection {
 /*
  * What has become of an open connection. On ports of TLS also of its handshake, by what the server says: it sends
  * a ServerHello soon after it was asked, and acknowledges what the client has to say to that. A server that is late
- * is the one to blame, and so may be one whose certificate a client refuses, with an alert: of such handshakes
- * nothing is said. Where a life has a time, that of the word is its beginning, and more bits of it are here.
+ * is the one to blame, and so may be one whose certificate a client refuses, with an alert, or the way to a client
+ * whom the server must send its answer again, since large packets get lost: of such handshakes nothing is said. Where a life has a time, that of the word is its beginning, and more bits of it are here.
  */
 enum connection_life {
 	LIFE_SILENT = 0, /* it has carried no byte */
@@ -409,6 +409,17 @@ __noinline int says_little(__u64 word, __u32 acknowledged)
 	return 0;
 }
 
+/*
+ * Does the server say again what it has said to the client's hello? There is one ServerHello, and behind the flight
+ * that it begins nothing new that is longer than an alert before the client answers: so what is said later is not new,
+ * or comes late.
+ */
+static __always_inline bool is_said_again(__u64 word, const struct connection *segment)
+{
+	return segment->greets || (segment->bytes >= LIFE_FINISHED_BYTES &&
+				   life_age(word, LIFE_GREETED_BITS, segment->now));
+}
+
 /* The life of an open connection after a segment of the server's. further: it acknowledges more than before. */
 static __always_inline __u64 life_after(__u64 word, const struct connection *segment, bool further)
 {
@@ -418,6 +429,8 @@ static __always_inline __u64 life_after(__u64 word, const struct connection *seg
 		return further && !life ? LIFE_CARRIED : life;
 	if (further && (life == LIFE_SPOKEN || is_greeted(life)))
 		return says_little(word, segment->acknowledged) ? LIFE_SPOKEN : LIFE_FINISHED;
+	if (is_greeted(life) && is_said_again(word, segment))
+		return LIFE_SPOKEN;
 	if (segment->greets && life & LIFE_ASKED)
 		return life_age(word, LIFE_ASKED_BITS, segment->now) <= LIFE_ASKED_MOST
 			       ? life_from(LIFE_GREETED, segment->now)

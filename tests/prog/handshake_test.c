@@ -19,6 +19,7 @@
 #define ISN        0x89abcdefU
 #define CLIENT_ISN 0xffffff00U /* turns within a hello */
 #define HELLO      300         /* bytes of one */
+#define FLIGHT     1200        /* of what follows a ServerHello */
 
 enum { TABLE_CONNECTIONS, TABLE_LEVELS, TABLE_BUDGETS, TABLE_FAILURES };
 
@@ -51,6 +52,7 @@ struct call {
 	const char *client; /* NULL: CLIENT */
 	int port, to;       /* 0: 40000, TLS_PORT */
 	__u32 client_next, server_next;
+	__u32 lost; /* of what the server has sent, from the first byte on that has not arrived */
 };
 
 static void put32(__u8 *at, __u32 value)
@@ -77,7 +79,7 @@ static void build(const struct call *call, bool from_server, __u8 flags, const v
 	put16(tcp, from_server ? to : port);
 	put16(tcp + 2, from_server ? port : to);
 	put32(tcp + 4, from_server ? call->server_next : call->client_next);
-	put32(tcp + 8, from_server ? call->client_next : call->server_next);
+	put32(tcp + 8, from_server ? call->client_next : call->server_next - call->lost);
 }
 
 /* data NULL: so many bytes that say nothing. A FIN or SYN counts as one. */
@@ -128,7 +130,8 @@ static void opens(struct call *call)
  * `r`, that it be asked again; `a`, an alert of its; `d`, data. `A`, the client's alert, `B`, the same before it is
  * acknowledged, `C`, one behind a ChangeCipherSpec, `F`, the least that finishes; `f`, what does not; `k`, all is
  * acknowledged. `X`, the client's FIN; `D`, one with an alert in it; `R`, its RST; `O`, a RST out of order; `x` and
- * `q`, the server's FIN and RST; `z`, its hello with a FIN.
+ * `q`, the server's FIN and RST; `z`, its hello with a FIN. `L`, the server's first flight, which does not arrive; `l`,
+ * of which its hello alone does; `u` and `U`, that hello, or what follows it, once more; `e` and `E`, 39 and 40 bytes.
  * Figures: tenths of seconds that pass.
  */
 static void step(struct call *call, char what)
@@ -152,11 +155,33 @@ static void step(struct call *call, char what)
 		break;
 	case 'S':
 		server_sends(call, FLAG_ACK, SAYS(SERVER_HELLO));
-		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, 1200);
+		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, FLIGHT);
 		client_sends(call, FLAG_ACK, NULL, 0);
 		break;
 	case 's':
 		server_sends(call, FLAG_ACK | FLAG_PSH, SAYS(SERVER_HELLO));
+		break;
+	case 'L':
+	case 'l':
+		server_sends(call, FLAG_ACK, SAYS(SERVER_HELLO));
+		call->lost = what == 'L' ? sizeof(SERVER_HELLO) - 1 : 0;
+		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, FLIGHT);
+		call->lost += FLIGHT;
+		if (what == 'l')
+			client_sends(call, FLAG_ACK, NULL, 0);
+		break;
+	case 'u':
+		call->server_next -= FLIGHT + sizeof(SERVER_HELLO) - 1;
+		server_sends(call, FLAG_ACK, SAYS(SERVER_HELLO));
+		call->server_next += FLIGHT;
+		break;
+	case 'U':
+		call->server_next -= FLIGHT;
+		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, FLIGHT);
+		break;
+	case 'e':
+	case 'E':
+		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, what == 'e' ? 39 : 40);
 		break;
 	case 'r':
 		server_sends(call, FLAG_ACK | FLAG_PSH, SAYS(RETRY));
@@ -242,7 +267,21 @@ static const struct {
 	{"the server is late, and it is finished all the same", "h43SFXkx", 0, 0},
 	{"the server is late, and acknowledges meanwhile", "h40k3SXkx", 0, 0},
 	{"the hello waited, and not the server", "600h1SXkx", 0, 1},
-	{"the ServerHello comes twice", "hs3sXkx", 0, 1},
+	{"a ServerHello comes twice", "hs3sXkx", 0, 0},
+	{"nothing of the answer arrives, and the client closes", "hL3u50Xkx", 0, 0},
+	{"nothing of the answer arrives, and the client resets", "hL3u50R", 0, 0},
+	{"nothing of the answer arrives, and the server has waited", "hL3u220x", 0, 0},
+	{"nothing of the answer arrives, and the server has waited, and resets", "hL3u220q", 0, 0},
+	{"nothing of the answer arrives, on a WebSocket", "hL3u50Xkx", WSS_PORT, 0},
+	{"nothing of the answer arrives, and the hello was not yet acknowledged", "HL3u50R", 0, 0},
+	{"left before the answer could be sent again", "hL2Xkx", 0, 1},
+	{"the hello alone arrives, and the rest is sent again", "hl3U7U15U30UXkx", 0, 0},
+	{"the hello alone arrives, and the server has waited", "hl3U7U15U30U60U120Ux", 0, 0},
+	{"the rest is sent again at once", "hl3UXkx", 0, 1},
+	{"the answer arrives when it is sent again, and is answered", "hL3uFXkx", 0, 0},
+	{"the server says as little as an alert has, later", "hS60eXkx", 0, 1},
+	{"the server says more than an alert has, later", "hS60EXkx", 0, 0},
+	{"the server says an alert before it ends it", "hS220ax", 0, 1},
 	{"the server ends it, soon", "hS100x", 0, 0},
 	{"the server ends it with a RST, soon", "hS100q", 0, 0},
 	{"the server has waited", "hS220x", 0, 1},
@@ -283,7 +322,8 @@ static void test_whenever_it_begins(void **state)
 	static const struct {
 		const char *steps;
 		int left;
-	} times[] = {{"h20SXkx", 1}, {"h43SXkx", 0}, {"hS128x", 0}, {"hS220x", 1}, {"h1SFXkx", 0}, {"hSXkx", 1}, {"h1z", 0}};
+	} times[] = {{"h20SXkx", 1}, {"h43SXkx", 0}, {"hS128x", 0}, {"hS220x", 1}, {"h1SFXkx", 0}, {"hSXkx", 1}, {"h1z", 0},
+		     {"hL3u1Xkx", 0}, {"hl3U7U15U60UXkx", 0}, {"hS220ax", 1}};
 	struct lab *lab = *state;
 
 	for (int tenth = 0; tenth < 10 * 36; tenth += 7) {
@@ -608,6 +648,33 @@ static void test_office_after_an_outage(void **state)
 	assert_false(is_banned(OFFICE));
 }
 
+/*
+ * An office whose tunnel loses large packets: the server's certificate never arrives, and every phone gives up, or the
+ * server does. Those to whom it does arrive are banned for the same.
+ */
+static void test_way_that_loses_large_packets(void **state)
+{
+	static const struct {
+		const char *lost, *arrived;
+	} ways[] = {{"hL3u7u15u30X", "hS55X"},
+		    {"hL3u7u15u30R", "hS55R"},
+		    {"hL3u7u15u30u60u100x", "hS215x"},
+		    {"hL3u7u15u30u60u100q", "hS215q"},
+		    {"hl3U7U15U60UX", "hS85X"}};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(ways); i++) {
+		way_forget();
+		lab->now = LAB_START;
+		repeats(OFFICE, ways[i].lost, 30, SECOND);
+		if (is_banned(OFFICE))
+			fail_msg("%s: banned", ways[i].lost);
+		repeats(OFFICE, ways[i].arrived, 20, SECOND);
+		if (!is_banned(OFFICE))
+			fail_msg("%s: not banned", ways[i].arrived);
+	}
+}
+
 /* The server falls over whenever phones come back, in the midst of their handshakes. */
 static void test_server_that_falls_over(void **state)
 {
@@ -664,6 +731,7 @@ static void test_what_forgives(void **state)
 	} between[] = {
 		{"hSF", true}, {"hSFd", true}, {"hrhS", false}, {"hSA", false}, {"ha", false}, {"hSC", false},
 		{"hSd", false}, {"hSf", false}, {"d", false}, {"h43Sd", false}, {"h43SF", true},
+		{"hL3u", false}, {"hL3uF", true},
 	};
 	struct lab *lab = *state;
 
@@ -762,6 +830,7 @@ int main(void)
 		way_test(test_who_is_known),
 		way_test(test_one_way),
 		way_test(test_office_after_an_outage),
+		way_test(test_way_that_loses_large_packets),
 		way_test(test_server_that_falls_over),
 		way_test(test_one_bad_phone_of_many),
 		way_test(test_what_forgives),
