@@ -970,43 +970,86 @@ static __always_inline bool segment_needs_proof(const struct run *run)
 }
 
 /*
+ * Has the pool of a packet's class refused it? Then strangers must prove that they are there from now on. A segment of
+ * many messages may be refused by a pool that has tokens left.
+ */
+static __always_inline bool pool_has_refused(const struct run *run)
+{
+	const struct work *work = run->work;
+	struct sipdam_pool *pool;
+
+	if (!run->policy->verify_enabled ||
+	    !(SIPDAM_CLASSES_PROVEN >> (work->message.class & (SIPDAM_CLASSES_MAX - 1)) & 1) ||
+	    limit_is_unlimited(pool_limit(run)))
+		return false;
+	pool = pool_of(run);
+	if (!pool || pool_conforms(&pool->tat, work->now >> SIPDAM_TICK_SHIFT, pool_limit(run),
+				   work->message.tokens))
+		return false;
+	verification_begin(pool, work->now);
+	return true;
+}
+
+/*
+ * Step 7 for a segment that nothing speaks for but that it came again. A function of its own so that it is verified
+ * apart.
+ */
+__noinline int judge_again(const struct sipdam_policy *policy, struct work *work)
+{
+	struct run run = {.policy = policy, .work = work};
+
+	if (!policy || !work)
+		return SIPDAM_REASON_UNVERIFIED;
+	if (!network_admits(&run))
+		return SIPDAM_REASON_NETWORK_RATE;
+	make_bill(&work->bill, &work->message);
+	if (again_pays((const struct sipdam_limits *)policy->pool, &work->bill, work->now >> SIPDAM_TICK_SHIFT))
+		return SIPDAM_REASON_WITHIN_LIMITS;
+	pool_has_refused(&run);
+	return SIPDAM_REASON_POOL_RATE;
+}
+
+/*
  * While strangers must send their requests twice, a segment that holds one must be of a connection, and so must
  * one that asks for a handshake, or carries data, while the pool of those is exhausted: or forged ones would drain it,
  * and nobody who forges his address has a connection. It is
  * known by the table, or by this host's kernel; where neither can know, since the server's answers were not seen
- * for an hour and no socket here is asked for, all are let by. Where the table alone could know, it must come again
- * instead. A function of its own so that it is verified apart.
+ * for an hour and no socket here is asked for, all are let by. Where the table alone can know, as on a router, it may
+ * have forgotten one: what comes again, as TCP sends it, goes on to a half of the pools. Returns the reason of what is
+ * of no connection; 0: it is judged like others. A function of its own so that it is verified apart.
  */
-__noinline int lacks_connection(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
+__noinline int judge_unconnected(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	struct run run = {.frame = frame, .policy = policy, .work = work};
 	int state;
 
 	if (!policy || !work || !segment_needs_proof(&run) || !read_segment(frame, policy, work) ||
 	    connection_is_known(&work->segment))
-		return 0;
+		return SIPDAM_REASON_NONE;
 	state = socket_state(frame, &work->packet);
-	return state ? !is_connected(state) : answers_were_seen(work->now);
+	if (is_connected(state) || (!state && !answers_were_seen(work->now)))
+		return SIPDAM_REASON_NONE;
+	if (state || !segment_comes_again(work->segment.hash, work->segment.sequence, work->now, policy))
+		return SIPDAM_REASON_UNVERIFIED;
+	return judge_again(policy, work);
 }
 
 /*
  * Only segments, and only of what may hold requests in clear, asks for a handshake, or finds no data left. Most of
  * them hold one message, of whose pool the question is cheaper than the call.
  */
-static __always_inline bool is_of_no_connection(const struct run *run)
+static __always_inline bool may_lack_connection(const struct run *run)
 {
-	struct work *work = run->work;
+	const struct work *work = run->work;
 	const struct message *message = &work->message;
 
 	if (run->way == WAY_DATA)
-		return pool_needs_proof(run, SIPDAM_CLASS_TCP_DATA) &&
-		       lacks_connection(run->frame, run->policy, work);
+		return pool_needs_proof(run, SIPDAM_CLASS_TCP_DATA);
 	return !run->way && work->packet.protocol == IPPROTO_TCP &&
 	       (message->further ||
 		((is_request_class(message->class) || asks_for_handshake(message)) &&
 		 pool_needs_proof(run, message->class)) ||
-		data_needs_proof(run)) &&
-	       lacks_connection(run->frame, run->policy, work);
+		data_needs_proof(run));
 }
 
 /* While the pool of its class is exhausted, a stranger's request goes no further before it comes again. */
@@ -1050,28 +1093,17 @@ static __always_inline int let_in(const struct run *run)
 
 /*
  * A pool that refuses makes strangers send again from now on, or be of a connection over TCP, and the very packet
- * that it refused is a first copy, unless its first was before. A segment of many messages may be refused by a
- * pool that has tokens left. A function of its own so that it is verified apart.
+ * that it refused is a first copy, unless its first was before. A function of its own so that it is verified apart.
  */
 __noinline int turned_away(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	struct run run = {.frame = frame, .policy = policy, .work = work};
-	struct sipdam_pool *pool;
 
 	if (!policy || !work)
 		return SIPDAM_REASON_POOL_RATE;
 	if (work->message.class == SIPDAM_CLASS_TCP_SYN && left_to_cookies(frame, policy, work))
 		return SIPDAM_REASON_WITHIN_LIMITS;
-	if (!policy->verify_enabled ||
-	    !(SIPDAM_CLASSES_PROVEN >> (work->message.class & (SIPDAM_CLASSES_MAX - 1)) & 1) ||
-	    limit_is_unlimited(pool_limit(&run)))
-		return SIPDAM_REASON_POOL_RATE;
-	pool = pool_of(&run);
-	if (!pool || pool_conforms(&pool->tat, work->now >> SIPDAM_TICK_SHIFT, pool_limit(&run),
-				   work->message.tokens))
-		return SIPDAM_REASON_POOL_RATE;
-	verification_begin(pool, work->now);
-	if (work->verified || !is_sent_again(&work->packet, &work->message))
+	if (!pool_has_refused(&run) || work->verified || !is_sent_again(&work->packet, &work->message))
 		return SIPDAM_REASON_POOL_RATE;
 	return ask_stamps(&run) == VERIFICATION_FIRST ? SIPDAM_REASON_UNVERIFIED : SIPDAM_REASON_POOL_RATE;
 }
@@ -1115,8 +1147,13 @@ static __always_inline int judge(const struct run *run)
 	reason = known_reason(run);
 	if (reason)
 		return reason;
-	if (is_first_copy(run) || is_of_no_connection(run))
+	if (is_first_copy(run))
 		return SIPDAM_REASON_UNVERIFIED;
+	if (may_lack_connection(run)) {
+		reason = judge_unconnected(run->frame, run->policy, work);
+		if (reason)
+			return reason;
+	}
 	if (!network_admits(run))
 		return !run->way && left_to_cookies(run->frame, run->policy, work)
 			       ? SIPDAM_REASON_WITHIN_LIMITS

@@ -226,7 +226,8 @@ struct sipdam_pool {
 	__u64 tat;       /* ticks, 64 bits */
 	__u64 exhausted; /* CLOCK_MONOTONIC nanoseconds of the last refusal with verification on; 0: never */
 	__u64 half_tat;  /* ticks: of the half that those share who were verified within the last minute */
-	__u64 pad[5];
+	__u64 again_tat; /* ticks: of the half that segments of no known connection share which came again */
+	__u64 pad[4];
 };
 _Static_assert(sizeof(struct sipdam_pool) == 64, "one cache line");
 

@@ -1063,21 +1063,30 @@ static void test_left_to_cookies(void **state)
 
 #define EXHAUSTED "limits: {pool: {invite: {rate: 0.1, burst: 1}}}"
 
-static int sends_text(const struct line *line, __u32 acknowledged, const char *text)
+/* The same at a place of its stream, and with so many words of TCP's options. */
+static int sends_at(const struct line *line, __u32 sequence, __u32 acknowledged, const char *text, int options)
 {
 	struct recipe recipe = {.source = line->client ? line->client : CLIENT,
+				.destination = line->server ? line->server : SERVER,
 				.protocol = IPPROTO_TCP,
 				.port = (__u16)line->to,
+				.tcp_options = options,
 				.payload = text};
 	__u8 *tcp;
 
 	frame_build(&way.lab->frame, &recipe);
 	tcp = way.lab->frame.data + way.lab->frame.at[LAYER_TRANSPORT];
 	put16(tcp, line->port);
+	put32(tcp + 4, sequence);
 	put32(tcp + 8, acknowledged);
 	*way.lab->trial = (struct sipdam_trial){.now = way.lab->now};
 	assert_int_equal(filter_trial_run(way.lab->filter, way.lab->frame.data, way.lab->frame.length), 0);
 	return way.lab->trial->reason;
+}
+
+static int sends_text(const struct line *line, __u32 acknowledged, const char *text)
+{
+	return sends_at(line, 0, acknowledged, text, 0);
 }
 
 /* Two INVITEs over UDP: with the second one the pool has refused, and strangers must send twice. */
@@ -1094,7 +1103,8 @@ static void test_requests_of_no_connection(void **state)
 	static const char *const filler = "Via: x\r\nContent-Length: 0\r\n\r\n" INVITE_TEXT;
 	static const char *const reply = "SIP/2.0 200 OK\r\n\r\n", *const other = "OPTIONS sip:a@b SIP/2.0\r\n\r\n";
 	const struct line open = {.port = 1, .to = SIP_PORT}, half = {.port = 2, .to = SIP_PORT},
-			  none = {.port = 3, .to = SIP_PORT}, tls = {.port = 4, .to = TLS_PORT};
+			  none = {.port = 3, .to = SIP_PORT}, tls = {.port = 4, .to = TLS_PORT},
+			  later = {.port = 5, .to = SIP_PORT};
 	struct lab *lab = *state;
 
 	lab_policy(lab, EXHAUSTED "\nverify: {hold: 20s}");
@@ -1114,7 +1124,7 @@ static void test_requests_of_no_connection(void **state)
 	assert_int_equal(sends_text(&half, ISN + 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
 	assert_int_equal(sends_text(&half, ISN + 2, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
 	lab->now += 10 * SECOND; /* the pool has one, and for its refusals above it goes on */
-	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&later, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
 	assert_int_equal(sends_text(&open, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
 	lab->now += 30 * SECOND; /* over */
 	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
@@ -1137,6 +1147,7 @@ static void test_handshakes_of_no_connection(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		const struct line open = {.port = 1, .to = rows[i].to}, half = {.port = 2, .to = rows[i].to},
 				  none = {.port = 3, .to = rows[i].to}, clear = {.port = 3, .to = SIP_PORT},
+				  later = {.port = 5, .to = rows[i].to},
 				  elsewhere = {.client = OTHER, .port = 3, .to = rows[i].to};
 
 		lab_forget(lab);
@@ -1163,7 +1174,7 @@ static void test_handshakes_of_no_connection(void **state)
 		assert_int_equal(sends_text(&none, 1, rows[i].other), SIPDAM_REASON_WITHIN_LIMITS);
 		assert_int_equal(sends_text(&clear, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
 		lab->now += 10 * SECOND; /* the pool has one, which those of no connection leave to others */
-		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_UNVERIFIED);
+		assert_int_equal(sends_text(&later, 1, rows[i].text), SIPDAM_REASON_UNVERIFIED);
 		assert_int_equal(sends_text(&open, 1, rows[i].text), SIPDAM_REASON_WITHIN_LIMITS);
 		assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
 		assert_int_equal(sends_text(&none, 1, rows[i].text), SIPDAM_REASON_TRUSTED);
@@ -1183,7 +1194,7 @@ static void test_data_of_no_connection(void **state)
 	static char request[700];
 	const struct line open = {.port = 1, .to = TLS_PORT}, half = {.port = 2, .to = TLS_PORT},
 			  none = {.port = 3, .to = TLS_PORT}, clear = {.port = 3, .to = SIP_PORT},
-			  clear_open = {.port = 4, .to = SIP_PORT};
+			  clear_open = {.port = 4, .to = SIP_PORT}, later = {.port = 5, .to = TLS_PORT};
 	const struct recipe syn = {.protocol = IPPROTO_TCP, .port = TLS_PORT, .payload = data, .flags = 2};
 	const struct recipe large = {.protocol = IPPROTO_TCP, .port = TLS_PORT, .payload = data, .fill = 1025};
 	struct lab *lab = *state;
@@ -1209,7 +1220,7 @@ static void test_data_of_no_connection(void **state)
 	assert_int_equal(sends_text(&open, 1, data), SIPDAM_REASON_POOL_RATE);
 	assert_int_equal(lab_try(lab, &syn), SIPDAM_REASON_POOL_RATE);
 	lab->now += 10 * SECOND;
-	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&later, 1, data), SIPDAM_REASON_UNVERIFIED);
 	assert_int_equal(sends_text(&half, ISN + 1, data), SIPDAM_REASON_WITHIN_LIMITS);
 	assert_int_equal(lab_know(lab, CLIENT, true, 0, HOUR), 0);
 	assert_int_equal(sends_text(&none, 1, data), SIPDAM_REASON_TRUSTED);
@@ -1221,7 +1232,7 @@ static void test_data_of_no_connection(void **state)
 /* Who is known needs no proof; nor does anybody where none can be had, or none is asked for. */
 static void test_who_needs_no_connection(void **state)
 {
-	const struct line none = {.port = 3, .to = SIP_PORT};
+	const struct line none = {.port = 3, .to = SIP_PORT}, later = {.port = 5, .to = SIP_PORT};
 	struct lab *lab = *state;
 
 	lab_policy(lab, EXHAUSTED);
@@ -1236,9 +1247,257 @@ static void test_who_needs_no_connection(void **state)
 	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
 	lab_policy(lab, EXHAUSTED "\nverify: {hold: 2h}");
 	lab->now += HOUR - 1;
-	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&later, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
 	lab->now += 1;
-	assert_int_equal(sends_text(&none, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&later, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+}
+
+/* ---- on a router, connections that the table has forgotten ---- */
+
+#define MILLISECOND (SECOND / 1000)
+
+/*
+ * Their segments go on to the pools when they come again, as TCP sends them: known by both ends and the sequence
+ * number, for what is sent again may be more, or less, with other options; and not sooner, or much later.
+ */
+static void test_sent_again_on_a_forgotten_connection(void **state)
+{
+	static const char *const shorter = "INVITE sip:a@b SIP/2.0\r\n",
+				 *const longer = INVITE_TEXT "X: x\r\n" INVITE_TEXT INVITE_TEXT INVITE_TEXT;
+	static const struct line old = {.port = 3, .to = SIP_PORT};
+	static const struct {
+		const char *name;
+		struct line line;
+		__u32 sequence, acknowledged;
+		const char *text;
+		int options, after; /* milliseconds */
+		int reason;
+	} rows[] = {
+		{"the same", old, 1000, 1, INVITE_TEXT, 0, 250, SIPDAM_REASON_WITHIN_LIMITS},
+		{"more of it", old, 1000, 1, longer, 0, 250, SIPDAM_REASON_WITHIN_LIMITS},
+		{"less of it", old, 1000, 1, shorter, 0, 250, SIPDAM_REASON_WITHIN_LIMITS},
+		{"with options", old, 1000, 1, INVITE_TEXT, 3, 250, SIPDAM_REASON_WITHIN_LIMITS},
+		{"what the client has got since", old, 1000, 777, INVITE_TEXT, 0, 250, SIPDAM_REASON_WITHIN_LIMITS},
+		{"what comes next", old, 1001, 1, INVITE_TEXT, 0, 250, SIPDAM_REASON_UNVERIFIED},
+		{"far behind it", old, 1000 + (1 << 16), 1, INVITE_TEXT, 0, 250, SIPDAM_REASON_UNVERIFIED},
+		{"another port", {.port = 4, .to = SIP_PORT}, 1000, 1, INVITE_TEXT, 0, 250, SIPDAM_REASON_UNVERIFIED},
+		{"another client", {.client = OTHER, .port = 3, .to = SIP_PORT}, 1000, 1, INVITE_TEXT, 0, 250,
+		 SIPDAM_REASON_UNVERIFIED},
+		{"another server", {.server = "198.51.100.7", .port = 3, .to = SIP_PORT}, 1000, 1, INVITE_TEXT, 0, 250,
+		 SIPDAM_REASON_UNVERIFIED},
+		{"another service", {.port = 3, .to = 5070}, 1000, 1, INVITE_TEXT, 0, 250, SIPDAM_REASON_UNVERIFIED},
+		{"at once", old, 1000, 1, INVITE_TEXT, 0, 0, SIPDAM_REASON_UNVERIFIED},
+		{"too soon", old, 1000, 1, INVITE_TEXT, 0, 180, SIPDAM_REASON_UNVERIFIED},
+		{"soon", old, 1000, 1, INVITE_TEXT, 0, 201, SIPDAM_REASON_WITHIN_LIMITS},
+		{"late", old, 1000, 1, INVITE_TEXT, 0, 31990, SIPDAM_REASON_WITHIN_LIMITS},
+		{"too late", old, 1000, 1, INVITE_TEXT, 0, 32010, SIPDAM_REASON_UNVERIFIED},
+	};
+	struct lab *lab = *state;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		way_forget();
+		lab->now = LAB_START;
+		lab_policy(lab, "ports: {tcp: [5060, 5070]}\nverify: {hold: 2h}\n"
+				"limits: {network: unlimited, pool: {invite: {rate: 1, burst: 100}}}");
+		syn_ack(&(struct line){.port = 9});
+		for (int invite = 0; invite < 101; invite++) {
+			char client[32];
+
+			snprintf(client, sizeof(client), "10.5.0.%d", invite);
+			lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
+		}
+		lab->now += 100 * SECOND;
+		assert_int_equal(sends_at(&old, 1000, 1, INVITE_TEXT, 0), SIPDAM_REASON_UNVERIFIED);
+		lab->now += rows[i].after * MILLISECOND;
+		if (sends_at(&rows[i].line, rows[i].sequence, rows[i].acknowledged, rows[i].text, rows[i].options) !=
+		    rows[i].reason)
+			fail_msg("%s: %s", rows[i].name, reason_label(lab->trial->reason));
+	}
+}
+
+/* What is asked is on while the pool has refused within this time, of a class as strangers have it. */
+#define HALVES "limits: {network: unlimited, unknown: {%s: unlimited}, pool: {%s: {rate: 10, burst: 20}}}\n"          \
+	       "ports: {ws: [8080]}\nverify: {hold: 2h}"
+
+/* Segments of connections that nobody knows, as many as there are; how many passed. */
+static int forged_pass(int port, const char *text)
+{
+	int passed = 0;
+
+	for (int host = 1; host <= 25; host++) {
+		struct line forged = {.port = host, .to = port};
+		char client[32];
+
+		snprintf(client, sizeof(client), "10.6.0.%d", host);
+		forged.client = client;
+		passed += sends_text(&forged, 1, text) == SIPDAM_REASON_WITHIN_LIMITS;
+	}
+	return passed;
+}
+
+/* What a known connection has of the pool, which refuses it then. */
+static int known_pass(const struct line *line, const char *text)
+{
+	int passed = 0;
+
+	while (sends_text(line, 1, text) == SIPDAM_REASON_WITHIN_LIMITS)
+		passed++;
+	assert_int_equal(way.lab->trial->reason, SIPDAM_REASON_POOL_RATE);
+	return passed;
+}
+
+/*
+ * Who forges segments can send each of them twice, and then as often and as fast as he likes: he has half of the
+ * burst and half of the rate, and known connections have the other half, or all where nobody does.
+ */
+static void test_half_is_for_known_connections(void **state)
+{
+	static char request[700];
+	static const struct {
+		const char *class, *text;
+		int to;
+	} rows[] = {{"tcp_data", "\x17\3\1\1\1\1", TLS_PORT},
+		    {"tls_hello", HELLO_TEXT, TLS_PORT},
+		    {"ws_upgrade", "GET / HTTP/1.1\r\n", 8080},
+		    {"invite", INVITE_TEXT, SIP_PORT},
+		    {"invite", request, SIP_PORT}};
+	struct lab *lab = *state;
+	char policy[256];
+
+	snprintf(request, sizeof(request), "%-600s", INVITE_TEXT);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct line open = {.port = 1, .to = rows[i].to};
+		int known = 0, forged = 0;
+
+		way_forget();
+		lab->now = LAB_START;
+		snprintf(policy, sizeof(policy), HALVES, rows[i].class, rows[i].class);
+		lab_policy(lab, policy);
+		opens(&open);
+		known_pass(&open, rows[i].text);
+		assert_int_equal(forged_pass(rows[i].to, rows[i].text), 0);
+		lab->now += 10 * SECOND;
+		assert_int_equal(forged_pass(rows[i].to, rows[i].text), 10);
+		assert_int_equal(known_pass(&open, rows[i].text), 10);
+		for (int tick = 0; tick < 1000; tick++) {
+			lab->now += 10 * MILLISECOND;
+			forged += forged_pass(rows[i].to, rows[i].text);
+			known += known_pass(&open, rows[i].text);
+		}
+		if (forged != 50 || known != 50)
+			fail_msg("%s: %d forged, %d known", rows[i].class, forged, known);
+		for (int tick = 0; tick < 100; tick++) {
+			lab->now += 10 * MILLISECOND;
+			known += known_pass(&open, rows[i].text);
+		}
+		assert_int_equal(known, 60);
+	}
+}
+
+/* Of several pools it draws on half of each, or on none. */
+static void test_half_of_each_pool(void **state)
+{
+	static char request[700];
+	const struct line open = {.port = 1, .to = SIP_PORT}, old = {.port = 3, .to = SIP_PORT};
+	struct lab *lab = *state;
+
+	snprintf(request, sizeof(request), "%-600s", INVITE_TEXT);
+	lab_policy(lab, "limits: {pool: {invite: {rate: 0.01, burst: 4}, tcp_data: {rate: 0.01, burst: 2}}}\n"
+			"verify: {hold: 2h}");
+	opens(&open);
+	known_pass(&open, INVITE_TEXT);
+	lab->now += 1000 * SECOND;
+	assert_int_equal(sends_text(&old, 1, request), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 250 * MILLISECOND;
+	assert_int_equal(sends_text(&old, 1, request), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&old, 1, request), SIPDAM_REASON_POOL_RATE); /* half of the data */
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE); /* half of the INVITEs */
+	assert_int_equal(sends_text(&open, 1, request), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(known_pass(&open, INVITE_TEXT), 1);
+}
+
+/* The network's limit is asked before, as of all strangers. */
+static void test_sent_again_in_a_loud_network(void **state)
+{
+	const struct line old = {.port = 3, .to = SIP_PORT}, other = {.port = 4, .to = SIP_PORT},
+			  elsewhere = {.client = "10.7.0.1", .port = 3, .to = SIP_PORT};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {network: {rate: 0.1, burst: 1}, pool: {invite: {rate: 0.1, burst: 4}}}\n"
+			"verify: {hold: 2h}");
+	syn_ack(&(struct line){.port = 9});
+	for (int invite = 0; invite < 5; invite++) {
+		char client[32];
+
+		snprintf(client, sizeof(client), "10.8.%d.1", invite);
+		lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
+	}
+	lab->now += 100 * SECOND;
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&other, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(sends_text(&elsewhere, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	lab->now += 250 * MILLISECOND;
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_text(&other, 1, INVITE_TEXT), SIPDAM_REASON_NETWORK_RATE);
+	assert_int_equal(sends_text(&elsewhere, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS); /* of half */
+	assert_int_equal(sends_text(&elsewhere, 1, INVITE_TEXT), SIPDAM_REASON_NETWORK_RATE);
+}
+
+/* A pool that refuses what came again has refused; a half of one that has tokens left has not. */
+static void test_what_prolongs_the_proof(void **state)
+{
+	const struct line old = {.port = 3, .to = SIP_PORT}, later = {.port = 5, .to = SIP_PORT};
+	struct lab *lab = *state;
+
+	for (int half = 0; half < 2; half++) {
+		__u64 from;
+
+		way_forget();
+		lab->now = LAB_START;
+		lab_policy(lab, half ? "limits: {pool: {invite: {rate: 1, burst: 4}}}\nverify: {hold: 20s}"
+				     : "limits: {pool: {invite: {rate: 0.01, burst: 4}}}\nverify: {hold: 20s}");
+		syn_ack(&(struct line){.port = 9});
+		for (int invite = 0; invite < 5; invite++) {
+			char client[32];
+
+			snprintf(client, sizeof(client), "10.8.%d.1", invite);
+			lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
+		}
+		from = lab->now;
+		lab->now = from + 10 * SECOND;
+		assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+		lab->now = from + 11 * SECOND;
+		for (int times = 0; times < 2 * half; times++)
+			assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+		assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+		lab->now = from + 21 * SECOND;
+		assert_int_equal(sends_text(&later, 1, INVITE_TEXT),
+				 half ? SIPDAM_REASON_WITHIN_LIMITS : SIPDAM_REASON_UNVERIFIED);
+	}
+}
+
+/* The server's data tells that it is one. */
+static void test_remembered_by_what_the_server_sends(void **state)
+{
+	const struct line old = {.port = 3, .to = TLS_PORT}, open = {.port = 1, .to = TLS_PORT};
+	static const char data[] = "\x17\3\1\1\1\1";
+	struct lab *lab = *state;
+	char policy[256];
+
+	snprintf(policy, sizeof(policy), HALVES, "tcp_data", "tcp_data");
+	lab_policy(lab, policy);
+	opens(&open);
+	known_pass(&open, data);
+	lab->now += 10 * SECOND;
+	assert_int_equal(sends_at(&old, 1000, 1, data, 0), SIPDAM_REASON_UNVERIFIED);
+	assert_int_equal(client_sends(&old, FLAG_ACK, 2000, 1, 0).reason, SIPDAM_REASON_UNVERIFIED);
+	lab->now += 250 * MILLISECOND;
+	assert_int_equal(client_sends(&old, FLAG_ACK, 2000, 1, 0).reason, SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_at(&old, 1000, 1, data, 0), SIPDAM_REASON_WITHIN_LIMITS);
+	assert_int_equal(sends_at(&old, 1006, 1, data, 0), SIPDAM_REASON_UNVERIFIED);
+	server_sends(&old, FLAG_ACK | FLAG_PSH, ISN, 1006, 5);
+	assert_int_equal(sends_at(&old, 1006, 1, data, 0), SIPDAM_REASON_WITHIN_LIMITS);
 }
 
 /* ---- full tables ---- */
@@ -1661,6 +1920,12 @@ int main(void)
 		way_test(test_handshakes_of_no_connection),
 		way_test(test_data_of_no_connection),
 		way_test(test_who_needs_no_connection),
+		way_test(test_sent_again_on_a_forgotten_connection),
+		way_test(test_half_is_for_known_connections),
+		way_test(test_half_of_each_pool),
+		way_test(test_sent_again_in_a_loud_network),
+		way_test(test_what_prolongs_the_proof),
+		way_test(test_remembered_by_what_the_server_sends),
 		way_test(test_full_line),
 		way_test(test_end_in_a_flood),
 		way_test(test_what_gives_way),

@@ -834,6 +834,9 @@ static inline void generate_good(struct dice *dice, const struct chosen_ports *p
 	recipe.payload = text.bytes ? text.data : "";
 	recipe.payload_bytes = (int)text.bytes;
 	frame_build(frame, &recipe);
+	/* Few sequence numbers: segments meet that are sent again. */
+	if (recipe.protocol == 6 && frame->length >= frame->at[LAYER_TRANSPORT] + 8)
+		frame->data[frame->at[LAYER_TRANSPORT] + 7] = (__u8)below(dice, 3);
 }
 
 /* ---- frames that are wrong somewhere ---- */

@@ -147,6 +147,14 @@ struct model_seen {
 	__u64 unit;
 };
 
+/* What tells a segment from others, which it may be longer or shorter than; and when it was seen first. */
+struct model_segment {
+	__u8 source[16], destination[16];
+	__u8 ports[4], sequence[4];
+	__u64 unit;
+};
+#define MODEL_SEGMENT offsetof(struct model_segment, unit)
+
 struct model_memory {
 	struct model_seen *seen;
 	size_t count, room;
@@ -167,6 +175,7 @@ struct model {
 	size_t lines, line_room;
 	__u64 pool_full_at[SIPDAM_CLASSES_MAX];
 	__u64 half_full_at[SIPDAM_CLASSES_MAX]; /* of the half for those verified within the last minute */
+	__u64 again_full_at[SIPDAM_CLASSES_MAX]; /* of the half for segments of no known connection */
 	__u64 exhausted[SIPDAM_CLASSES_MAX];    /* when the pool refused last, nanoseconds; 0: never */
 	struct model_memory requests, verified;
 	struct model_copy *copy;
@@ -179,6 +188,8 @@ struct model {
 	size_t knowns, known_room;
 	struct model_connection *connection;
 	size_t connections, connection_room;
+	struct model_segment *segment;
+	size_t segments, segment_room;
 	__u64 answered;        /* when the server answered a SYN last, nanoseconds; 0: never */
 	__u64 cookies_full_at; /* tick */
 };
@@ -1639,6 +1650,66 @@ static inline int model_refused(struct model *model, const struct model_packet *
 								 : SIPDAM_REASON_POOL_RATE;
 }
 
+/*
+ * The same for a segment that nothing speaks for but that it was sent again: of all pools that it draws on, or of
+ * none.
+ */
+static inline bool model_charge_again(struct model *model, const struct bill *bill)
+{
+	__u64 now = model_tick(model);
+
+	for (int take = 0; take < 2; take++) {
+		for (int class = 1; class < SIPDAM_CLASSES_MAX; class ++) {
+			struct model_limit limit = model_limit(&model->settings->policy.pool[class]), twice = limit;
+			__u64 *half = &model->again_full_at[class], *pool = &model->pool_full_at[class], after;
+			bool conforms;
+
+			if (twice.burst == 1)
+				twice.burst = 2;
+			conforms = model_conforms(&twice, now, *half, 2 * bill->tokens[class], &after);
+			if (take || !conforms)
+				*half = after;
+			if (!conforms)
+				return false;
+			conforms = model_conforms(&limit, now, *pool, bill->tokens[class], &after);
+			if (take || !conforms)
+				*pool = after;
+			if (!conforms)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Has this segment been sent before, as long ago as a request that comes again? If not, it is from now on. */
+static inline bool model_segment_comes_again(struct model *model, const struct model_packet *packet)
+{
+	const struct sipdam_policy *policy = &model->settings->policy;
+	struct model_segment wanted = {.unit = model_unit(model)}, *seen = NULL;
+	__u64 age;
+
+	memcpy(wanted.source, packet->source, 16);
+	memcpy(wanted.destination, packet->destination, 16);
+	memcpy(wanted.ports, packet->rest.data, 4);
+	memcpy(wanted.sequence, packet->rest.data + 4, 4);
+	for (size_t i = 0; i < model->segments && !seen; i++)
+		if (!memcmp(&model->segment[i], &wanted, MODEL_SEGMENT))
+			seen = &model->segment[i];
+	if (seen) {
+		age = (model_unit(model) - seen->unit) % MODEL_VERIFY_WRAP;
+		if (age <= policy->verify_max >> MODEL_VERIFY_UNIT)
+			return age >= policy->verify_min >> MODEL_VERIFY_UNIT;
+		seen->unit = wanted.unit;
+		return false;
+	}
+	if (model->segments == model->segment_room) {
+		model->segment_room = model->segment_room * 2 + 64;
+		model->segment = realloc(model->segment, model->segment_room * sizeof(wanted));
+	}
+	model->segment[model->segments++] = wanted;
+	return false;
+}
+
 /* Step 7: what strangers share. */
 /* Left open: where it is known that answers are seen here, for an hour after the last one, to a nanosecond. */
 #define MODEL_ANSWERS (3600 * MODEL_SECOND)
@@ -1687,17 +1758,23 @@ static inline int model_charge_strangers(struct model *model, const struct model
 {
 	enum model_standing standing = MODEL_NOT_ASKED;
 	struct model_request request;
-	bool admitted;
+	bool admitted, unconnected;
 
 	if (model_retransmits(packet, message) && model_is_exhausted(model, message->class))
 		standing = model_standing(model, packet);
-	if (standing == MODEL_FIRST_COPY || model_lacks_connection(model, packet, bill))
+	if (standing == MODEL_FIRST_COPY)
+		return SIPDAM_REASON_UNVERIFIED;
+	/* On a router a connection may have been forgotten: TCP sends again what does not arrive. */
+	unconnected = model_lacks_connection(model, packet, bill);
+	if (unconnected && !model_segment_comes_again(model, packet))
 		return SIPDAM_REASON_UNVERIFIED;
 	if (!model_charge_network(model, packet, bill))
 		return model_left_to_cookies(model, message, bill) ? SIPDAM_REASON_WITHIN_LIMITS
 								   : SIPDAM_REASON_NETWORK_RATE;
 	if (standing == MODEL_SENT_AGAIN_RECENT || standing == MODEL_VERIFIED_ALREADY)
 		admitted = model_charge_half(model, message->class);
+	else if (unconnected)
+		admitted = model_charge_again(model, bill);
 	else
 		admitted = model_charge_pools(model, bill);
 	if (!admitted && model_left_to_cookies(model, message, bill))
@@ -2012,10 +2089,12 @@ static inline struct answer model_run(struct model *model, struct span frame)
 static inline void model_clear(struct model *model)
 {
 	model->lines = model->datagrams = model->bans = model->knowns = model->connections = 0;
+	model->segments = 0;
 	model->requests.count = model->verified.count = model->copies = 0;
 	model->answered = model->cookies_full_at = 0;
 	memset(model->pool_full_at, 0, sizeof(model->pool_full_at));
 	memset(model->half_full_at, 0, sizeof(model->half_full_at));
+	memset(model->again_full_at, 0, sizeof(model->again_full_at));
 	memset(model->exhausted, 0, sizeof(model->exhausted));
 }
 
@@ -2026,6 +2105,7 @@ static inline void model_free(struct model *model)
 	free(model->ban);
 	free(model->known);
 	free(model->connection);
+	free(model->segment);
 	free(model->requests.seen);
 	free(model->verified.seen);
 	free(model->copy);
