@@ -41,6 +41,7 @@ enum answer_line {
 	ANSWER_LINE_CONTACT = 3,
 	ANSWER_LINE_LENGTH = 4, /* Content-Length */
 	ANSWER_LINE_END = 5,    /* the empty line behind the headers */
+	ANSWER_LINE_CALL = 6,   /* Call-ID */
 };
 
 /* Where in a Contact a byte is: what is in a URI, or quoted, is no parameter of it (RFC 3261 20.10, 25.1). */
@@ -64,7 +65,9 @@ struct answer {
 	__u8 ended;            /* 1: the headers have ended */
 	__u8 within;           /* enum answer_within: of a Contact that is being read */
 	__u8 lengths;          /* 1: Content-Length matters, as in a stream, where a message comes behind */
+	__u8 calls;            /* 1: the Call-ID matters */
 	__u32 escaped;         /* where a quoted byte is that a backslash made an ordinary one */
+	__u32 call;            /* where the name of the Call-ID ends; 0: there is none in the text */
 };
 
 #define ANSWER_ONES 0x0101010101010101ULL
@@ -198,15 +201,21 @@ static __always_inline __u32 answer_behind_digits(const struct answer_text *text
 #define ANSWER_NAME(word, size, a, b, c, d, e, f, g, h)                                                      \
 	(((word)&SIP_MASK(size)) == (SIP_TEXT8(a, b, c, d, e, f, g, h) & SIP_MASK(size)))
 
-/* May a line that begins with this byte say something? Yes for CR, LF, and C, E, L, M of either case; hardly another
+/* May a line that begins with this byte say something? Yes for CR, LF, and C, E, I, L, M of either case; hardly another
  * line begins with a byte that has the same six last bits. */
 static __always_inline bool answer_letter_begins(__u64 byte)
 {
-	const __u64 letters = 1ULL << ('c' & 63) | 1ULL << ('e' & 63) | 1ULL << ('l' & 63) | 1ULL << ('m' & 63) |
-			      1ULL << ('C' & 63) | 1ULL << ('E' & 63) | 1ULL << ('L' & 63) | 1ULL << ('M' & 63) |
-			      1ULL << '\r' | 1ULL << '\n';
+	const __u64 letters = 1ULL << ('c' & 63) | 1ULL << ('e' & 63) | 1ULL << ('i' & 63) | 1ULL << ('l' & 63) |
+			      1ULL << ('m' & 63) | 1ULL << ('C' & 63) | 1ULL << ('E' & 63) | 1ULL << ('I' & 63) |
+			      1ULL << ('L' & 63) | 1ULL << ('M' & 63) | 1ULL << '\r' | 1ULL << '\n';
 
 	return letters >> (byte & 63) & 1;
+}
+
+/* Does the name of a header end at this byte? */
+static __always_inline bool answer_ends_name(__u8 byte)
+{
+	return byte == ':' || answer_is_blank(byte);
 }
 
 /*
@@ -228,6 +237,10 @@ static __always_inline __u32 answer_line_at(const struct answer_text *text, __u6
 		*value = at + 4;
 		return ANSWER_LINE_CSEQ;
 	}
+	if (ANSWER_NAME(word, 7, 'c', 'a', 'l', 'l', '-', 'i', 'd', 0)) {
+		*value = at + 7;
+		return ANSWER_LINE_CALL;
+	}
 	if (ANSWER_NAME(word, 7, 'e', 'x', 'p', 'i', 'r', 'e', 's', 0)) {
 		*value = at + 7;
 		return ANSWER_LINE_EXPIRES;
@@ -247,6 +260,8 @@ static __always_inline __u32 answer_line_at(const struct answer_text *text, __u6
 		return ANSWER_LINE_CONTACT;
 	if ((__u8)word == 'l')
 		return ANSWER_LINE_LENGTH;
+	if ((__u8)word == 'i' && answer_ends_name(raw >> 8))
+		return ANSWER_LINE_CALL;
 	return ANSWER_LINE_OTHER;
 }
 
@@ -434,12 +449,17 @@ static __always_inline bool answer_is_in_contact(const struct answer_text *text,
 	return answer->line == ANSWER_LINE_CONTACT && (answer->inside || byte == ' ' || byte == '\t');
 }
 
-/* What the line at a position says, as answer_line_at(); OTHER also where that does not matter. */
-static __always_inline __u32 answer_line_that_matters(const struct answer_text *text, const struct answer *answer,
-						      __u64 at, __u32 *value)
+/* What the line at a position says, as answer_line_at(); OTHER also where that does not matter, and of a Call-ID, where
+ * all that there is to know is its place: the first counts. */
+static __always_inline __u32 answer_line_that_matters(const struct answer_text *text, struct answer *answer, __u64 at,
+						      __u32 *value)
 {
 	__u32 line = answer_line_at(text, at, value);
 
+	if (line == ANSWER_LINE_CALL) {
+		answer->call = answer->call ? answer->call : *value;
+		return ANSWER_LINE_OTHER;
+	}
 	return line == ANSWER_LINE_LENGTH && !answer->lengths ? ANSWER_LINE_OTHER : line;
 }
 

@@ -81,6 +81,7 @@ struct work {
 	struct answer_text text;
 	struct connection segment; /* of TCP */
 	struct tls_hello hello;
+	__u8 by_calls; /* 1: the receiver is a peer for its calls alone, or nobody yet */
 };
 
 struct {
@@ -238,6 +239,54 @@ static __always_inline __u32 tier_of(struct work *work, const struct sipdam_poli
 	return slot->word & SIPDAM_KNOWN_KIND ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
 
+/* Is the receiver a peer for its calls alone, or may become one? Of others calls are not told apart. */
+static __always_inline bool is_by_calls(const struct work *work)
+{
+	const struct sipdam_known *record;
+
+	if (work->tier != SIPDAM_TIER_PEER)
+		return work->tier == SIPDAM_TIER_UNKNOWN;
+	record = known_record(work->hash, work->slot.way);
+	return record && record->cause == SIPDAM_KNOWN_CALL;
+}
+
+/* Has it calls that may end? */
+static __always_inline bool is_in_calls(const struct work *work)
+{
+	return work->tier == SIPDAM_TIER_PEER && work->by_calls;
+}
+
+/* ---- which call a message is of ---- */
+
+/* Bytes of a Call-ID that are looked at. */
+#define CALL_ID_BYTES 64
+
+/* The name of the call by the Call-ID whose header's name ends at a position; CALL_NAMELESS where none is in the text. */
+static __always_inline __u32 call_named(const struct answer_text *text, __u32 at)
+{
+	const __u64 key = secret.word[3] | 1;
+	__u64 sum = key;
+
+	if (!at)
+		return CALL_NAMELESS;
+	at = answer_value(text, at);
+	if (!at)
+		return CALL_NAMELESS;
+#pragma nounroll
+	for (int i = 0; i < CALL_ID_BYTES / 8; i++) {
+		__u64 word = answer_word(text, at + i * 8);
+		__u64 ends = (word - 0x21 * ANSWER_ONES) & ~word & 0x80 * ANSWER_ONES; /* blanks and controls */
+
+		if (ends)
+			word &= ((ends & -ends) >> 7) - 1;
+		sum = (sum ^ word) * key;
+		sum ^= sum >> 32;
+		if (ends)
+			break;
+	}
+	return call_name(sum * key);
+}
+
 /* ---- what is learned of one message ---- */
 
 static __always_inline __u64 least_of(__u64 one, __u64 other)
@@ -253,6 +302,7 @@ static __always_inline bool earns(struct work *work, __u32 cause, __u64 lasting,
 	grant->lasting = lasting;
 	grant->trusted = cause == SIPDAM_KNOWN_REGISTRATION;
 	grant->cause = cause;
+	grant->call = 0;
 	grant->registered = registered;
 	return true;
 }
@@ -265,6 +315,8 @@ static __always_inline void grant(struct work *work, const struct sipdam_policy 
 	grant->port = grant->trusted ? work->port : 0;
 	if (!known_renews(grant, &work->slot))
 		known_grant(grant, &work->slot);
+	if (grant->cause != SIPDAM_KNOWN_CALL)
+		work->by_calls = 0;
 	if (grant->trusted || work->tier == SIPDAM_TIER_UNKNOWN)
 		work->tier = grant->trusted ? SIPDAM_TIER_TRUSTED : SIPDAM_TIER_PEER;
 }
@@ -357,7 +409,24 @@ static __always_inline bool ends_before_the_answer(const struct work *work)
 	return !ban_holds(work->slot.word, work->now + CHALLENGE_NANOSECONDS);
 }
 
-/* Each answers whether there is something to grant. */
+/* What becomes of the call that the message is of. One that begins is to be granted for; of the others it returns 0 where
+ * it is none of those that make the receiver a peer. A function of its own so that it is verified once. */
+__noinline int turn_call(struct work *work, __u32 turn)
+{
+	__u32 call;
+
+	if (!work)
+		return 0;
+	call = call_named(&work->text, work->answer.call);
+	if (turn != CALL_RINGS && turn != CALL_IS_ANSWERED)
+		return known_turn_call(&work->grant.source, &work->slot, call, turn);
+	work->grant.call = call | (turn == CALL_IS_ANSWERED ? CALL_ANSWERED : 0);
+	if (work->tier == SIPDAM_TIER_PEER && work->slot.own)
+		known_begin_call(known_record(work->hash, work->slot.way), work->grant.call);
+	return 0;
+}
+
+/* Each answers whether there is something to grant: to the trusted no call adds anything. */
 static __always_inline bool learn_register(struct work *work, const struct sipdam_policy *policy)
 {
 	__u32 status = work->answer.status;
@@ -375,14 +444,44 @@ static __always_inline bool learn_call(struct work *work, const struct sipdam_po
 {
 	__u32 status = work->answer.status;
 	bool rings = status >= 180 && status < 190, answered = status >= 200 && status < 300;
+	bool invite = work->answer.method == SIPDAM_METHOD_INVITE;
 
-	if (is_refusal(status) && work->answer.method == SIPDAM_METHOD_INVITE && work->tier == SIPDAM_TIER_UNKNOWN)
+	if (is_refusal(status) && invite && work->tier == SIPDAM_TIER_UNKNOWN)
 		strike(work, policy);
-	if (!rings && !answered)
+	if (status >= 300 && invite && is_in_calls(work))
+		turn_call(work, CALL_IS_REFUSED);
+	if ((!rings && !answered) || work->tier == SIPDAM_TIER_TRUSTED)
 		return false;
 	if (work->tier == SIPDAM_TIER_UNKNOWN)
 		failure_forgive(work->hash);
-	return earns(work, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING, 0);
+	earns(work, SIPDAM_KNOWN_CALL, answered ? PEER_FOR_CALL : PEER_FOR_RINGING, 0);
+	if (work->by_calls)
+		turn_call(work, answered && invite ? CALL_IS_ANSWERED : CALL_RINGS);
+	return true;
+}
+
+static __always_inline bool is_bye(const struct work *work)
+{
+	return work->answer.method == SIPDAM_METHOD_BYE;
+}
+
+/* Whom it sends a request is a peer; but one inside a call of his grants no more than that call, and a BYE ends it. */
+static __always_inline bool learn_request(struct work *work)
+{
+	bool own = is_in_calls(work) && turn_call(work, is_bye(work) ? CALL_IS_OVER : CALL_GOES_ON);
+
+	if (work->tier == SIPDAM_TIER_TRUSTED)
+		return false;
+	if (is_bye(work))
+		return !own && earns(work, SIPDAM_KNOWN_CALL, CALL_GRACE_NANOSECONDS, 0);
+	return earns(work, own ? SIPDAM_KNOWN_CALL : SIPDAM_KNOWN_REQUEST, own ? PEER_FOR_CALL : PEER_FOR_REQUEST, 0);
+}
+
+/* It has answered a BYE: that call is over. */
+static __always_inline void learn_end(struct work *work)
+{
+	if (work->answer.status >= 200 && work->answer.status < 300 && is_in_calls(work))
+		turn_call(work, CALL_IS_OVER);
 }
 
 static __always_inline void learn_of(struct work *work, const struct sipdam_policy *policy)
@@ -390,11 +489,13 @@ static __always_inline void learn_of(struct work *work, const struct sipdam_poli
 	bool earned = false;
 
 	if (!work->answer.status)
-		earned = earns(work, SIPDAM_KNOWN_REQUEST, PEER_FOR_REQUEST, 0);
+		earned = learn_request(work);
 	else if (work->answer.method == SIPDAM_METHOD_REGISTER)
 		earned = learn_register(work, policy);
 	else if (work->answer.method == SIPDAM_METHOD_INVITE || work->answer.method == SIPDAM_METHOD_UPDATE)
 		earned = learn_call(work, policy);
+	else if (is_bye(work))
+		learn_end(work);
 	if (earned)
 		grant(work, policy);
 }
@@ -441,6 +542,7 @@ __noinline int read_on(frame_t *frame, struct work *work)
 {
 	if (!work || !fill_text(frame, work, work->at + work->answer.at))
 		return 0;
+	work->answer.call = 0;
 	work->answer.at = 0;
 	return 1;
 }
@@ -452,9 +554,12 @@ static __always_inline bool text_is_short(const struct work *work)
 	       work->answer.length == ANSWER_BYTES && work->at + ANSWER_BYTES < work->packet.payload_length;
 }
 
-/* Is known what there is to learn of a datagram? All headers matter of a registration alone. */
+/* Is known what there is to learn of a datagram? All headers matter of a registration alone, and to whom a call may make
+ * a peer, the Call-ID. */
 static __always_inline bool is_enough(const struct answer *answer)
 {
+	if (answer->calls && !answer->call)
+		return false;
 	return !answer->status ||
 	       (answer->method && (answer->method != SIPDAM_METHOD_REGISTER || answer->status != 200));
 }
@@ -482,7 +587,10 @@ __noinline int read_lines(frame_t *frame, struct work *work, __u32 to_end)
 /* Reads the beginning of the message `at` bytes into the payload. False where none begins there. */
 static __always_inline bool begin_message(frame_t *frame, struct work *work, __u32 at)
 {
-	return fill_text(frame, work, at) && answer_begin(&work->text, work->answer.length, &work->answer);
+	if (!fill_text(frame, work, at) || !answer_begin(&work->text, work->answer.length, &work->answer))
+		return false;
+	work->answer.calls = work->by_calls;
+	return true;
 }
 
 /* Reads all of it. A function of its own so that it is verified once. */
@@ -497,9 +605,10 @@ __noinline int read_message(frame_t *frame, struct work *work, __u32 at, __u32 t
 }
 
 /* Answers that something is learned from; of the others nothing is read but their first line. */
-static __always_inline bool is_of_interest(__u32 status)
+static __always_inline bool is_of_interest(const struct work *work, __u32 status)
 {
-	return (status >= 180 && status < 190) || (status >= 200 && status < 300) || is_refusal(status);
+	return (status >= 180 && status < 190) || (status >= 200 && status < 300) || is_refusal(status) ||
+	       (status >= 300 && is_in_calls(work));
 }
 
 /*
@@ -515,7 +624,7 @@ __noinline int read_datagrams(frame_t *frame, const struct sipdam_policy *policy
 #pragma nounroll
 	for (int i = 0; i < MESSAGES_A_PACKET; i++) {
 		if (read_message(frame, work, at, false) &&
-		    (!work->answer.status || is_of_interest(work->answer.status)))
+		    (!work->answer.status || is_of_interest(work, work->answer.status)))
 			learn(work, policy);
 		if (bytes >= work->packet.payload_length - at)
 			break;
@@ -524,7 +633,13 @@ __noinline int read_datagrams(frame_t *frame, const struct sipdam_policy *policy
 	return 0;
 }
 
-/* What the message of a datagram tells. A request tells it by its first line. */
+/* Are bytes of the payload not there? */
+static __always_inline bool lacks_bytes(const struct work *work)
+{
+	return work->packet.payload_offset + work->packet.payload_length > work->packet.present;
+}
+
+/* What the message of a datagram tells. A request tells it by its first line, but to who is in a call. */
 static __always_inline void read_datagram(frame_t *frame, const struct sipdam_policy *policy, struct work *work)
 {
 	int i = 0;
@@ -536,14 +651,19 @@ static __always_inline void read_datagram(frame_t *frame, const struct sipdam_po
 		return;
 	}
 	work->answer.status = 0;
+	work->answer.method = work->message.method;
 	if (work->message.method == SIPDAM_METHOD_RESPONSE) {
-		if (!is_of_interest(work->message.status) || !begin_message(frame, work, 0))
+		if (!is_of_interest(work, work->message.status) || !begin_message(frame, work, 0))
 			return;
 #pragma nounroll
 		while (i < MESSAGE_STEPS_FIRST && read_step(frame, work, false))
 			i++;
 		if (i == MESSAGE_STEPS_FIRST)
 			read_lines(frame, work, false);
+	} else if (is_in_calls(work)) {
+		if (lacks_bytes(work))
+			return;
+		read_message(frame, work, 0, false);
 	}
 	learn_of(work, policy);
 }
@@ -719,11 +839,11 @@ static __always_inline int learn_opaque(frame_t *frame, const struct sipdam_poli
 /* Does a capture lack bytes that there would be something to learn from? Of some datagrams the first line is enough. */
 static __always_inline bool is_unread(const struct work *work)
 {
-	const struct packet *packet = &work->packet;
-	bool told = is_datagram(work) && work->message.method &&
-		    (work->message.method != SIPDAM_METHOD_RESPONSE || !is_of_interest(work->message.status));
+	bool response = work->message.method == SIPDAM_METHOD_RESPONSE;
+	bool matters = response ? is_of_interest(work, work->message.status) : is_in_calls(work);
+	bool told = is_datagram(work) && work->message.method && !matters;
 
-	return !told && packet->payload_offset + packet->payload_length > packet->present;
+	return !told && lacks_bytes(work);
 }
 
 /* The reason of a packet of ours, and what is learned of it. What is not sent nobody learns of. */
@@ -741,6 +861,7 @@ static __always_inline int judge(frame_t *frame, const struct sipdam_policy *pol
 	if (!is_datagram(work))
 		learn_connection(policy, work);
 	work->tier = tier_of(work, policy);
+	work->by_calls = is_by_calls(work);
 	if (work->tier == SIPDAM_TIER_ALLOWED)
 		return SIPDAM_REASON_EGRESS;
 	if (reflects(policy, work))

@@ -7,6 +7,7 @@
 #ifndef LEARN_H
 #define LEARN_H
 
+#include "calls.h"
 #include "known.h"
 
 /* Sources that may become known in a second, peers and trusted ones each: registrations after an outage come
@@ -18,6 +19,10 @@
 /* A place is taken for so long, then written, then given its end. */
 #define GRANT_CLAIM_NANOSECONDS 1000000000ULL
 
+/* For how long a peer stays one when its last call is over: as long as the BYE and its answer may come again
+ * (RFC 3261 17: 64 times T1). */
+#define CALL_GRACE_NANOSECONDS 32000000000ULL
+
 /* A peer's end is moved when it would move by a sixteenth: a word is not written with every packet. */
 #define GRANT_STEP_SHIFT 4
 
@@ -28,7 +33,16 @@ struct grant {
 	__u16 port;                /* of a device behind it, host byte order; 0: not told */
 	__u8 trusted;              /* else a peer */
 	__u8 cause;                /* enum sipdam_known_cause */
+	__u16 call;                /* of a peer: the call it is one for (calls.h); 0: none */
 	__u32 registered;          /* as in a record; 0: not told */
+};
+
+enum call_turn {
+	CALL_RINGS = 0,
+	CALL_IS_ANSWERED = 1,
+	CALL_GOES_ON = 2,
+	CALL_IS_REFUSED = 3,
+	CALL_IS_OVER = 4,
 };
 
 /* Where a source is, or may go. */
@@ -179,13 +193,16 @@ static __always_inline void known_write(struct sipdam_known *record, const struc
 	record->low = grant->source.low;
 	record->since = record->turned = grant->source.now;
 	record->ports[0] = record->ports[1] = 0;
-	record->devices = 0;
+	record->devices = 1;
 	record->tag = grant->source.hash >> SIPDAM_KNOWN_TAG_SHIFT;
 	record->bits = grant->source.bits;
 	record->cause = grant->cause;
 	if (grant->registered || !own)
 		record->registered = grant->registered;
-	known_see_port(record, grant);
+	if (grant->trusted)
+		known_see_port(record, grant);
+	else
+		record->calls = grant->call ? calls_with(0, grant->call) : 0;
 }
 
 /* When a registration ends, as a record has it: never 0, and no later than it does. */
@@ -236,28 +253,60 @@ __noinline int registration_ends(const struct ban_request *source, struct known_
 	return 0;
 }
 
+static __always_inline __u64 known_calls(const struct sipdam_known *record)
+{
+	return *(const volatile __u64 *)&record->calls;
+}
+
+/* One call more of a peer. Where other CPUs have changed them twice in between, none of them ends anything. */
+static __always_inline void known_begin_call(struct sipdam_known *record, __u32 call)
+{
+	if (!record)
+		return;
+#pragma nounroll
+	for (int attempt = 0; attempt < 2; attempt++) {
+		__u64 calls = known_calls(record), with = calls_with(calls, call);
+
+		if (calls == with || bucket_swap(&record->calls, calls, with))
+			return;
+	}
+	record->calls = CALLS_UNTOLD;
+}
+
+/* To whom the server sends requests, he is no peer for the length of a call alone. */
+static __always_inline void known_note_cause(struct sipdam_known *record, __u32 cause)
+{
+	if (record->cause != cause && (cause != SIPDAM_KNOWN_CALL || record->cause != SIPDAM_KNOWN_REQUEST))
+		record->cause = cause;
+}
+
 /*
  * More for one who is known now: nothing is taken from it, neither time nor the higher tier. 0 where another
- * CPU changed the word in between.
+ * CPU changed the word in between. begun: its call is written down.
  */
 static __always_inline bool known_renew(struct sipdam_line *line, const struct known_slot *slot,
-					struct sipdam_known *record, const struct grant *grant)
+					struct sipdam_known *record, const struct grant *grant, bool begun)
 {
-	bool was_trusted = slot->word & SIPDAM_KNOWN_KIND, rises = grant->trusted && !was_trusted;
+	bool was_trusted = slot->word & SIPDAM_KNOWN_KIND, rises = grant->trusted && !was_trusted, moves;
 	__u64 word = known_word(grant->source.hash, grant->trusted, grant->source.now + grant->lasting);
 	__u64 step = grant->trusted ? 0 : grant->lasting >> SIPDAM_BAN_UNIT_SHIFT >> GRANT_STEP_SHIFT;
 
 	if (was_trusted && !grant->trusted)
 		return true;
 	if (rises)
-		record->since = grant->source.now;
+		record->since = record->turned = grant->source.now;
 	if (grant->trusted)
 		known_see_port(record, grant);
+	else if (grant->call && !begun)
+		known_begin_call(record, grant->call);
 	if (grant->registered)
 		record->registered = grant->registered;
-	if (!rises && ban_end_of(word) <= ban_end_of(slot->word) + step)
-		return true;
-	record->cause = grant->cause;
+	moves = rises || ban_end_of(word) > ban_end_of(slot->word) + step;
+	if (moves || grant->cause == SIPDAM_KNOWN_REQUEST)
+		known_note_cause(record, grant->cause);
+	/* The call before may have ended since, in this packet or on another CPU: see known_end_peer(). */
+	if (!moves)
+		return line_word(line, slot->way) == slot->word;
 	return bucket_swap(&line->word[slot->way & (SIPDAM_WAYS - 1)], slot->word, word);
 }
 
@@ -273,7 +322,7 @@ static __always_inline bool known_renews(const struct grant *grant, struct known
 	return own && line && record && ban_holds(slot->word, grant->source.now) &&
 	       (!grant->trusted || slot->word & SIPDAM_KNOWN_KIND) &&
 	       known_open_gate(grant->source.now + grant->lasting + (1ULL << SIPDAM_BAN_UNIT_SHIFT)) &&
-	       known_renew(line, slot, record, grant);
+	       known_renew(line, slot, record, grant, true);
 }
 
 /* A place for one who is not known now. 0 where another CPU took it first. */
@@ -288,6 +337,41 @@ static __always_inline bool known_take(struct sipdam_line *line, const struct kn
 	known_write(record, grant, slot->own);
 	return bucket_swap(word, claimed,
 			   known_word(grant->source.hash, grant->trusted, now + grant->lasting));
+}
+
+/* The last call of a peer is over. One that begins on another CPU at this moment either finds this end here or is
+ * found here. */
+static __always_inline void known_end_peer(struct sipdam_line *line, const struct known_slot *slot,
+					   const struct sipdam_known *record, const struct ban_request *source)
+{
+	__u64 word = known_word(source->hash, false, source->now + CALL_GRACE_NANOSECONDS);
+	__u64 *place = &line->word[slot->way & (SIPDAM_WAYS - 1)];
+
+	if (ban_end_of(word) < ban_end_of(slot->word) && bucket_swap(place, slot->word, word) && known_calls(record))
+		bucket_swap(place, word, slot->word);
+}
+
+/* What becomes of a call of a source that is a peer for its calls alone. False where it is none, or this is none of its
+ * calls. */
+static __always_inline bool known_turn_call(const struct ban_request *source, struct known_slot *slot, __u32 call,
+					    __u32 turn)
+{
+	struct sipdam_line *line = known_line(source->hash);
+	struct sipdam_known *record;
+	__u64 calls, without;
+
+	if (!line || (!slot->own && !known_find_slot(source, slot)) || !slot->own)
+		return false;
+	record = known_record(source->hash, slot->way);
+	if (!record || slot->word & SIPDAM_KNOWN_KIND || record->cause != SIPDAM_KNOWN_CALL)
+		return false;
+	calls = known_calls(record);
+	if (!calls_find(calls, call))
+		return false;
+	without = calls_without(calls, call, turn == CALL_IS_REFUSED);
+	if (turn != CALL_GOES_ON && without != calls && bucket_swap(&record->calls, calls, without) && !without)
+		known_end_peer(line, slot, record, source);
+	return true;
 }
 
 /*
@@ -320,7 +404,7 @@ __noinline int known_grant(const struct grant *grant, struct known_slot *slot)
 		if (becomes && !counted && !grants_are_left(grant))
 			break;
 		counted |= becomes;
-		granted = holds ? known_renew(line, slot, record, grant)
+		granted = holds ? known_renew(line, slot, record, grant, false)
 				: known_take(line, slot, record, grant);
 		slot->own = false;
 		if (granted)

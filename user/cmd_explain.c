@@ -357,11 +357,12 @@ static json_t *known_json(const struct account *account)
 
 	if (!is_known(account))
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:s, s:i}", "since",
+	return json_pack("{s:I, s:I, s:I, s:s, s:i, s:o}", "since",
 			 (json_int_t)wall_time(account, entry->record.since), "until",
 			 (json_int_t)wall_time(account, entry->end), "expires_in",
 			 (json_int_t)((entry->end - account->question.now) / SECOND), "cause",
-			 known_cause_name(entry->record.cause), "devices", (int)entry->record.devices);
+			 known_cause_name(entry->record.cause), "devices", (int)entry->record.devices, "calls",
+			 known_calls(entry) < 0 ? json_null() : json_integer(known_calls(entry)));
 }
 
 static json_t *verdict_json(const struct account *account, int class, bool sent_twice)
@@ -567,6 +568,17 @@ static const char *known_reason_text(int cause)
 	return known_cause_name(cause);
 }
 
+/* What goes on of a peer that is one for the length of its calls. */
+static void print_calls(const struct known_entry *entry)
+{
+	int calls = known_calls(entry);
+
+	if (!calls)
+		printf(", which is over");
+	else if (calls > 0)
+		printf("; %d go%s on, and 32s after the last it ends", calls, calls == 1 ? "es" : "");
+}
+
 static void print_known(const struct account *account)
 {
 	const struct known_entry *entry = &account->known;
@@ -582,6 +594,7 @@ static void print_known(const struct account *account)
 	printf("            %s", known_reason_text(entry->record.cause));
 	if (entry->trusted)
 		printf("; %u device%s behind it", entry->record.devices, entry->record.devices == 1 ? "" : "s");
+	print_calls(entry);
 	printf("\n");
 }
 

@@ -182,11 +182,17 @@ static struct sipdam_known next_record(const struct place *place, const struct k
 	struct sipdam_known record = holds ? *place->record : named(&grant->source);
 
 	if (!holds)
-		record.since = record.turned = now;
+		record.since = now;
 	if (place->own)
 		record.registered = place->record->registered;
 	record.tag = (__u16)(hash >> SIPDAM_KNOWN_TAG_SHIFT);
 	record.cause = (__u8)grant->cause;
+	if (!grant->trusted && !(holds && is_trusted(place->before))) {
+		record.devices = 1;
+		return record;
+	}
+	if (!holds || !is_trusted(place->before))
+		record.turned = now; /* where a peer has its calls */
 	see_port(&record, grant->port, grant->ttl, now);
 	return record;
 }
@@ -340,6 +346,19 @@ int known_list(const struct known *known, const struct sipdam_policy *policy, __
 		qsort(list.entry, list.count, sizeof(*list.entry), compare_entries);
 	*entries = list;
 	return 0;
+}
+
+/* As in bpf/calls.h. */
+int known_calls(const struct known_entry *entry)
+{
+	__u64 calls = entry->record.calls;
+	int count = 0;
+
+	if (entry->trusted || entry->record.cause != SIPDAM_KNOWN_CALL || !~calls)
+		return -1;
+	for (; calls; calls >>= 16)
+		count += !!(calls & 0xffff);
+	return count;
 }
 
 void known_entries_free(struct known_entries *entries)

@@ -80,6 +80,9 @@ int known_list(const struct known *known, const struct sipdam_policy *policy, __
 	       struct known_entries *entries);
 void known_entries_free(struct known_entries *entries);
 
+/* Calls that go on of one who is a peer for them and no longer; -1: of another one, and where none is told apart. */
+int known_calls(const struct known_entry *entry);
+
 /* "manual", "import"; "unknown" for a number of a later version. */
 const char *known_cause_name(int cause);
 

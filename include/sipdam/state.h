@@ -127,7 +127,10 @@ struct sipdam_known {
 	__u64 high, low; /* the source's prefix as an address: network byte order, IPv4 as ::ffff:a.b.c.d */
 	__u64 since;     /* CLOCK_MONOTONIC nanoseconds */
 	__u64 ports[2];  /* a bit for each port seen, by its hash: lately, and in the time before */
-	__u64 turned;    /* when the first of them became the second; nanoseconds */
+	union {
+		__u64 turned; /* of a trusted source: when the first of them became the second; nanoseconds */
+		__u64 calls;  /* of a peer: those that it is one for, see bpf/calls.h */
+	};
 	__u16 tag;       /* low bits of the word's: a record whose word has another is being written */
 	__u8 devices;    /* bits set in either, 1 at least: what the limits of the source grow by */
 	__u8 bits;       /* of the prefix, over 128: a source by another source_key is unknown */

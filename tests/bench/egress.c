@@ -20,6 +20,7 @@
 
 #define ROUNDS_MAX 999
 #define RTP_BYTES  172
+#define CALLER     "192.0.2.77" /* a peer for its calls alone */
 
 /* The header lines of an answer of Kamailio's. */
 #define HEADERS(cseq)                                                                                        \
@@ -35,20 +36,24 @@ struct sample_case {
 	int port; /* from */
 	int family;
 	bool tcp;
+	const char *to; /* else to the one source */
 	double sample[2][ROUNDS_MAX]; /* of the program, and of a bare one */
 };
 
 /* The first makes the receiver known, and what follows goes to one who is. */
 static struct sample_case cases[] = {
-	{"RTP, IPv4", NULL, 20000, 4, false, {}},
-	{"RTP, IPv6", NULL, 20000, 6, false, {}},
-	{"TLS, of an open connection", "\x17\x03\x03", TLS_PORT, 4, true, {}},
-	{"a request", "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\n" HEADERS("OPTIONS"), SIP_PORT, 4, false, {}},
-	{"100 to INVITE", "SIP/2.0 100 trying\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
-	{"180 to INVITE", "SIP/2.0 180 Ringing\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
-	{"200 to INVITE", "SIP/2.0 200 OK\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, {}},
-	{"401 to REGISTER", "SIP/2.0 401 Unauthorized\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, {}},
-	{"200 to REGISTER", "SIP/2.0 200 OK\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, {}},
+	{"RTP, IPv4", NULL, 20000, 4, false, NULL, {}},
+	{"RTP, IPv6", NULL, 20000, 6, false, NULL, {}},
+	{"TLS, of an open connection", "\x17\x03\x03", TLS_PORT, 4, true, NULL, {}},
+	{"a request", "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\n" HEADERS("OPTIONS"), SIP_PORT, 4, false, NULL, {}},
+	{"100 to INVITE", "SIP/2.0 100 trying\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, NULL, {}},
+	{"180 to INVITE", "SIP/2.0 180 Ringing\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, NULL, {}},
+	{"200 to INVITE", "SIP/2.0 200 OK\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, NULL, {}},
+	{"401 to REGISTER", "SIP/2.0 401 Unauthorized\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, NULL, {}},
+	{"200 to REGISTER", "SIP/2.0 200 OK\r\n" HEADERS("REGISTER"), SIP_PORT, 4, false, NULL, {}},
+	{"180 to INVITE, of a caller", "SIP/2.0 180 Ringing\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, CALLER, {}},
+	{"200 to INVITE, of a caller", "SIP/2.0 200 OK\r\n" HEADERS("INVITE"), SIP_PORT, 4, false, CALLER, {}},
+	{"200 to BYE, of a caller", "SIP/2.0 200 OK\r\n" HEADERS("BYE"), SIP_PORT, 4, false, CALLER, {}},
 };
 
 static void die(const char *what, int error)
@@ -74,7 +79,7 @@ static double measure(const struct sample_case *one, int program, int packets)
 {
 	static struct frame frame;
 	const struct recipe recipe = {.source = one->family == 6 ? DESTINATION6 : DESTINATION,
-				      .destination = one->family == 6 ? SOURCE6 : SOURCE,
+				      .destination = one->to ? one->to : one->family == 6 ? SOURCE6 : SOURCE,
 				      .family = one->family,
 				      .protocol = one->tcp ? IPPROTO_TCP : 0,
 				      .payload = one->payload,

@@ -50,7 +50,8 @@ capture_begin() {
 	clients calls caller 5060 10 1
 	wait_for calls
 	same "$(known '.peers | map(select(.address == "10.2.0.1") | .cause)')" '["request"]'
-	same "$(known '.peers | map(select(.address == "10.1.1.1") | .cause)')" '["call"]'
+	same "$(known '.peers | map(select(.address == "10.1.1.1") | [.cause, .expires_in <= 32])')" '[["call",true]]'
+	sipdam explain 10.1.1.1 | grep -qx '            the server answered its call, which is over'
 	(($(stat reasons.peer) > 0 && $(stat reasons.egress) > 20))
 	sipdam explain "$PHONE" | tee "$room/explain"
 	grep -q '^Tier        trusted' "$room/explain"
