@@ -82,6 +82,9 @@ static int problem_of_access(int error, const char *what, struct problem *proble
 				   "%s: no permission: run it as root or as a member of the group "
 				   "that owns %s",
 				   what, pins_directory());
+	if (error == -EROFS)
+		return problem_set(problem, error, "%s: %s: make it writable with `mount -o remount,rw %s`",
+				   what, strerror(-error), pins_bpffs());
 	return problem_set(problem, error, "%s: %s", what, strerror(-error));
 }
 

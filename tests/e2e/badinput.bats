@@ -329,7 +329,7 @@ stat_size() { wc -c <"$1"; }
 	inside mount -o remount,rw /sys/fs/bpf
 	run_filter
 	inside mount -o remount,ro /sys/fs/bpf
-	refused 1 'Read-only' sipdam set mode=monitor
+	refused 1 'set: /sys/fs/bpf/sipdam: Read-only file system: .*`mount -o remount,rw /sys/fs/bpf`' sipdam set mode=monitor
 	refused 1 'Read-only' sipdam attach e1
 	refused 1 'Read-only' sipdam detach --all
 	inside mount -o remount,rw /sys/fs/bpf
