@@ -53,7 +53,8 @@ struct connection {
  * What has become of an open connection. On ports of TLS also of its handshake, by what the server says: it sends
  * a ServerHello soon after it was asked, and acknowledges what the client has to say to that. A server that is late
  * is the one to blame, and so may be one whose certificate a client refuses, with an alert, or the way to a client
- * whom the server must send its answer again, since large packets get lost: of such handshakes nothing is said. Where a life has a time, that of the word is its beginning, and more bits of it are here.
+ * whom the server must send its answer again, since large packets get lost: of such handshakes nothing is said. Where
+ * a life has a time, that of the word is its beginning, and more bits of it are here.
  */
 enum connection_life {
 	LIFE_SILENT = 0, /* it has carried no byte */
