@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The sender of `make bench-peers`: a test run with live frames runs this program on each frame, which gets
- * its source here and leaves by the device that the test run names. And the least that a receiver can do.
+ * its source and its branch here and leaves by the device that the test run names. And the least that a
+ * receiver can do.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
+
+#include "branch.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -49,12 +52,13 @@ int send_frame(struct xdp_md *context)
 	__u32 zero = 0, source;
 	struct sending *sending = bpf_map_lookup_elem(&sendings, &zero);
 
-	if (!sending || data + CHECKSUM_OFFSET + 6 > end)
+	if (!sending || data + BRANCH_OFFSET + 8 > end)
 		return XDP_ABORTED;
 	source = next_source(sending);
 	*(__u16 *)(data + CHECKSUM_OFFSET) =
 		__builtin_bswap16(checksum(sending->sum + (source >> 16) + (source & 0xffff)));
 	*(__u32 *)(data + CHECKSUM_OFFSET + 2) = __builtin_bswap32(source);
+	put_branch(data, sending->state);
 	return XDP_TX;
 }
 

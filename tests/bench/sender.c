@@ -82,7 +82,7 @@ static __u32 header_sum(const __u8 frame[FRAME_BYTES])
 static void make_frame(__u8 frame[FRAME_BYTES], const struct ether_addr *mac)
 {
 	static const char text[] = "INVITE sip:service@192.0.2.1:5060 SIP/2.0\r\n"
-				   "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK-1-1-0\r\n"
+				   "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKabcdefgh\r\n"
 				   "From: caller <sip:caller@10.0.0.1:5060>;tag=1\r\n"
 				   "To: service <sip:service@192.0.2.1:5060>\r\nCall-ID: 1-1@10.0.0.1\r\n"
 				   "CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\nSubject: ";

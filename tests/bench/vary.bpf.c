@@ -8,6 +8,8 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
+#include "branch.h"
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* How the source varies, written by the benchmark between runs. */
@@ -34,8 +36,6 @@ struct {
 
 #define SOURCE_OFFSET 26  /* Ethernet, then 12 bytes of IPv4; in IPv6 the third and fourth group of it */
 #define STATE_OFFSET  500 /* within the body of the packets this benchmark sends */
-#define BRANCH_OFFSET 130 /* of its eight letters, in an INVITE over IPv4 */
-#define LETTERS(random) (((random) >> 4 & 0x0f0f0f0f0f0f0f0fULL) | 0x4040404040404040ULL)
 
 SEC("xdp.frags")
 int vary_source(struct xdp_md *context)
@@ -54,7 +54,7 @@ int vary_source(struct xdp_md *context)
 	*(__u32 *)(data + SOURCE_OFFSET) = __builtin_bswap32(
 		(vary->base + (__u32)(((state >> 32) * vary->sources) >> 32)) * vary->spread);
 	if (vary->requests)
-		*(__u64 *)(data + BRANCH_OFFSET) = LETTERS(state);
+		put_branch(data, state);
 	bpf_tail_call(context, &under_test, 0);
 	return XDP_ABORTED;
 }
