@@ -77,7 +77,7 @@ struct work {
 	__u32 found;     /* what a glance told of the payload, a SIP_MESSAGE */
 	__u32 capped;    /* 1: it is refused for the connections that its source has open */
 	__u32 devices;   /* of a trusted source */
-	__u32 verified;  /* enum verification, from step 7 on */
+	__u32 verified;  /* enum verification, from step 7 on; not of plain data */
 
 	/* What this CPU keeps between packets, and what need not be cleared. */
 	struct clock_cache clock;
@@ -1003,7 +1003,7 @@ __noinline int judge_again(const struct sipdam_policy *policy, struct work *work
 	if (!network_admits(&run))
 		return SIPDAM_REASON_NETWORK_RATE;
 	make_bill(&work->bill, &work->message);
-	if (again_pays((const struct sipdam_limits *)policy->pool, &work->bill, work->now >> SIPDAM_TICK_SHIFT))
+	if (pools_pay((const struct sipdam_limits *)policy->pool, &work->bill, work->now >> SIPDAM_TICK_SHIFT, true))
 		return SIPDAM_REASON_WITHIN_LIMITS;
 	pool_has_refused(&run);
 	return SIPDAM_REASON_POOL_RATE;
@@ -1056,10 +1056,13 @@ static __always_inline bool may_lack_connection(const struct run *run)
 static __always_inline bool is_first_copy(const struct run *run)
 {
 	struct work *work = run->work;
-	const struct sipdam_pool *pool = pool_of(run);
+	const struct sipdam_pool *pool;
 
+	if (run->way == WAY_DATA)
+		return false;
 	work->verified = VERIFICATION_OFF;
-	if (run->way == WAY_DATA || !pool || !verification_is_on(pool, work->now, run->policy) ||
+	pool = pool_of(run);
+	if (!pool || !verification_is_on(pool, work->now, run->policy) ||
 	    limit_is_unlimited(pool_limit(run)) || !is_sent_again(&work->packet, &work->message))
 		return false;
 	return ask_stamps(run) == VERIFICATION_FIRST;
@@ -1075,7 +1078,7 @@ static __always_inline bool pools_admit(const struct run *run)
 	if (needs_bill(run) && !message->further)
 		return pools_pay_two(limits, message->class, message->tokens, message->data_tokens, now);
 	if (needs_bill(run))
-		return pools_pay(limits, &run->work->bill, now);
+		return pools_pay(limits, &run->work->bill, now, false);
 	if (run->way != WAY_DATA && run->work->verified >= VERIFICATION_AGAIN)
 		return recent_pays(pool_limit(run), message->class, now);
 	return pool_takes(pool_limit(run), class_of(run), now, message->tokens);
@@ -1086,7 +1089,7 @@ static __always_inline int let_in(const struct run *run)
 {
 	const struct work *work = run->work;
 
-	if (work->verified == VERIFICATION_NEW || work->verified == VERIFICATION_AGAIN)
+	if (run->way != WAY_DATA && (work->verified == VERIFICATION_NEW || work->verified == VERIFICATION_AGAIN))
 		verification_note(&work->verifying);
 	return SIPDAM_REASON_WITHIN_LIMITS;
 }

@@ -9,6 +9,7 @@
 #include "maps.h"
 #include "packet.h"
 #include "segment.h"
+#include "stamp.h"
 #include "sipdam/hash.h"
 
 static __always_inline __u64 keyed_hash(__u64 high, __u64 low)
@@ -297,8 +298,25 @@ __noinline int pools_pay_two(const struct sipdam_limits *limits, __u32 class, __
 	       pool_pays(limit, first, now, first_n, true);
 }
 
-/* now: ticks. */
-__noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *bill, __u64 now)
+/*
+ * A part of the bill of a segment that nothing speaks for but that it came again: asked, or taken, of the pool and of
+ * the half that all such segments share, so that known connections have the other. now: ticks.
+ */
+__noinline int again_pays_part(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, __u32 take)
+{
+	struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
+	struct sipdam_limit half;
+
+	if (!limit || !pool || !n || limit_is_unlimited(limit))
+		return 1;
+	half = half_of(limit);
+	if (!take)
+		return pool_conforms(&pool->again_tat, now, &half, n) && pool_conforms(&pool->tat, now, limit, n);
+	return pool_takes(limit, class, now, n) && pool_take(&pool->again_tat, now, &half, n) == BUCKET_ADMITS;
+}
+
+/* All parts of a bill, or none. again: of a segment that nothing speaks for but that it came again. now: ticks. */
+__noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *bill, __u64 now, __u32 again)
 {
 	__u32 classes;
 
@@ -310,7 +328,8 @@ __noinline int pools_pay(const struct sipdam_limits *limits, const struct bill *
 #pragma nounroll
 		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++)
 			if (classes >> class & 1 &&
-			    !pools_pay_part(&limits->limit[class], class, now, bill->n[class], take))
+			    !(again ? again_pays_part(&limits->limit[class], class, now, bill->n[class], take)
+				    : pools_pay_part(&limits->limit[class], class, now, bill->n[class], take)))
 				return 0;
 	return 1;
 }

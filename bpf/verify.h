@@ -302,39 +302,4 @@ static __always_inline bool segment_comes_again(__u64 connection, __u32 sequence
 	return !seen || stamp_look(seen, hash, now, policy->verify_min, policy->verify_max) == STAMP_AGAIN;
 }
 
-/*
- * A part of the bill of a segment that nothing speaks for but that it came again: asked, or taken, of the pool and of
- * the half that all such segments share, so that known connections have the other. now: ticks.
- */
-__noinline int again_pays_part(const struct sipdam_limit *limit, __u32 class, __u64 now, __u32 n, __u32 take)
-{
-	struct sipdam_pool *pool = bpf_map_lookup_elem(&pools, &class);
-	struct sipdam_limit half;
-
-	if (!limit || !pool || !n || limit_is_unlimited(limit))
-		return 1;
-	half = half_of(limit);
-	if (!take)
-		return pool_conforms(&pool->again_tat, now, &half, n) && pool_conforms(&pool->tat, now, limit, n);
-	return pool_takes(limit, class, now, n) && pool_take(&pool->again_tat, now, &half, n) == BUCKET_ADMITS;
-}
-
-/* All parts of it, or none. */
-__noinline int again_pays(const struct sipdam_limits *limits, const struct bill *bill, __u64 now)
-{
-	__u32 classes;
-
-	if (!limits || !bill)
-		return 1;
-	classes = bill->classes;
-#pragma nounroll
-	for (__u32 take = 0; take < 2; take++)
-#pragma nounroll
-		for (__u32 class = 1; class < SIPDAM_CLASSES_MAX; class ++)
-			if (classes >> class & 1 &&
-			    !again_pays_part(&limits->limit[class], class, now, bill->n[class], take))
-				return 0;
-	return 1;
-}
-
 #endif
