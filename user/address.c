@@ -160,7 +160,7 @@ static bool feed_line_read(FILE *file, struct feed_line *line)
 	if (c == EOF)
 		return false;
 	for (; c != EOF && c != '\n'; c = getc_unlocked(file)) {
-		comment = comment || c == '#';
+		comment = comment || c == '#' || c == ';';
 		if (!comment && !is_space(c))
 			feed_line_take(line, c, after_space);
 		after_space = is_space(c);

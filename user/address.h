@@ -44,7 +44,7 @@ int prefix_set_add(struct prefix_set *set, const struct sipdam_prefix *prefix);
 void prefix_set_free(struct prefix_set *set);
 
 /*
- * Reads a feed: one prefix a line, '#' starts a comment, blank lines and CR are skipped, white space
+ * Reads a feed: one prefix a line, '#' or ';' starts a comment, blank lines and CR are skipped, white space
  * around a prefix too, and a byte order mark at the beginning. Appends to the set; on failure it holds what
  * it held. Returns 0, -EINVAL with *line set to the number of the first bad line (from 1; 0: not a regular
  * file), -EFBIG when the set would hold more than limit, or the -errno of reading.

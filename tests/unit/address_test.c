@@ -175,14 +175,14 @@ static void test_feeds_are_read(void **state)
 {
 	static const char feed[] =
 		"# a feed\r\n\n192.0.2.0/24\r\n \t2001:db8::/32 \t# note # more\n#192.0.2.9\n"
-		"198.51.100.7#x\n\r\n203.0.113.0/25";
+		"198.51.100.7#x\n\r\n; Spamhaus DROP List\n1.10.16.0/20 ; SBL256894 # x\n203.0.113.0/25;";
 	static const char *const expected[] = {"192.0.2.0/24", "2001:db8::/32", "198.51.100.7",
-					       "203.0.113.0/25"};
+					       "1.10.16.0/20", "203.0.113.0/25"};
 	struct prefix_set set = {0};
 	size_t line = 77;
 
 	(void)state;
-	assert_int_equal(read_bytes(&set, feed, sizeof(feed) - 1, 4, &line), 0);
+	assert_int_equal(read_bytes(&set, feed, sizeof(feed) - 1, 5, &line), 0);
 	assert_int_equal(set.count, COUNT(expected));
 	for (size_t i = 0; i < COUNT(expected); i++) {
 		char text[ADDRESS_PREFIX_TEXT];
@@ -191,8 +191,8 @@ static void test_feeds_are_read(void **state)
 		assert_string_equal(text, expected[i]);
 	}
 	assert_int_equal(line, 77);
-	assert_int_equal(read_bytes(&set, "", 0, 4, &line), 0);
-	assert_int_equal(set.count, 4);
+	assert_int_equal(read_bytes(&set, "", 0, 5, &line), 0);
+	assert_int_equal(set.count, 5);
 	prefix_set_free(&set);
 	assert_null(set.prefix);
 }
@@ -240,6 +240,8 @@ static void test_bad_lines_are_named_and_nothing_stays(void **state)
 		{"192.0.2.1\n192.0.\0.1\n", 20, 2},
 		{"\0", 1, 1},
 		{"1.2.3.4, 1.2.3.5\n", 17, 1},
+		{"; c\n// c\n", 9, 2},
+		{"1.2.3.4 SBL1 ; c\n", 17, 1},
 		{"1111111111111111111111111111111111111111111111111111111111111111\n", 65, 1},
 	};
 
