@@ -109,6 +109,11 @@ error_t action_parse(int key, char *argument, struct argp_state *state)
 	}
 }
 
+int action_check(const struct action_arguments *arguments, struct problem *problem)
+{
+	return arguments->action == ACTION_LIST ? pins_check(NULL, problem) : pins_check_change(problem);
+}
+
 int action_lock(const struct action_arguments *arguments, int *lock, struct problem *problem)
 {
 	*lock = -1;

@@ -39,8 +39,11 @@ struct action_arguments {
 /* An argp parser whose input is a struct action_arguments: options 'f' and 'j', the action, its operands. */
 error_t action_parse(int key, char *argument, struct argp_state *state);
 
-/* Takes pins_lock where the action changes something, which is all but list: *lock, to be closed, is -1 where not.
- * 0 or -errno with a problem. */
+/* pins_check, as one who changes something where the action does. 0 or -errno with a problem. */
+int action_check(const struct action_arguments *arguments, struct problem *problem);
+
+/* Takes pins_lock where the action changes something, which is all but list: *lock, to be closed, is -1 where
+ * not. 0 or -errno with a problem. */
 int action_lock(const struct action_arguments *arguments, int *lock, struct problem *problem);
 
 #endif

@@ -14,7 +14,6 @@
 #include "book.h"
 #include "cleanup.h"
 #include "command.h"
-#include "pins.h"
 #include "settings.h"
 #include "span.h"
 #include "targets.h"
@@ -249,7 +248,7 @@ int cmd_ban(int argc, char **argv)
 
 	if (command_parse(&parser, argc, argv, &arguments))
 		return EXIT_USAGE;
-	error = change ? pins_check(NULL, &problem) : -ENOMEM;
+	error = change ? action_check(&arguments, &problem) : -ENOMEM;
 	if (!error) {
 		change->arguments = &arguments;
 		error = run(change, &problem);

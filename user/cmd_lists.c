@@ -343,7 +343,7 @@ static const struct argp deny_parser = {
 static int run(const struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_close_ int lock = -1;
-	int error = pins_check(NULL, problem);
+	int error = action_check(&arguments->action, problem);
 
 	if (!error)
 		error = action_lock(&arguments->action, &lock, problem);

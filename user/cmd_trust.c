@@ -18,7 +18,6 @@
 #include "contacts.h"
 #include "known.h"
 #include "live.h"
-#include "pins.h"
 #include "settings.h"
 #include "span.h"
 #include "targets.h"
@@ -377,7 +376,7 @@ int cmd_trust(int argc, char **argv)
 
 	if (command_parse(&parser, argc, argv, &arguments))
 		return EXIT_USAGE;
-	error = change ? pins_check(NULL, &problem) : -ENOMEM;
+	error = change ? action_check(&arguments, &problem) : -ENOMEM;
 	/* Before the lock: what comes by a pipe may take its time. */
 	if (!error && arguments.action == ACTION_IMPORT)
 		error = read_contacts(arguments.operand[0], &change->contacts, &problem);

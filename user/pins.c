@@ -75,8 +75,12 @@ static int check_mounted(struct problem *problem)
 			   pins_bpffs(), pins_bpffs());
 }
 
-static int problem_of_access(int error, const char *what, struct problem *problem)
+/* Who is in the group may read, and change nothing. */
+static int problem_of_access(int error, const char *what, bool read_only, struct problem *problem)
 {
+	if ((error == -EACCES || error == -EPERM) && !read_only)
+		return problem_set(problem, error, "%s: no permission to change the filter: run it as root",
+				   what);
 	if (error == -EACCES || error == -EPERM)
 		return problem_set(problem, error,
 				   "%s: no permission: run it as root or as a member of the group "
@@ -97,7 +101,7 @@ int pins_open(const char *map, bool read_only, struct problem *problem)
 	if (fd == 0)
 		fd = bpf_obj_get_opts(path, &opts);
 	if (fd < 0)
-		return problem_of_access(fd, path, problem);
+		return problem_of_access(fd, path, read_only, problem);
 	return fd;
 }
 
@@ -176,14 +180,16 @@ static int problem_of_layout(const struct sipdam_meta *meta, struct problem *pro
 				   "`sipdam detach --all` do that",
 				   pins_directory());
 	if (pins_is_older(meta))
-		return problem_set(problem, -EPROTO,
-				   "the filter that runs is of an older version (%s with state %u; this is %s with "
-				   "state %d): `sipdam attach INTERFACE` upgrades it in place",
-				   meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
-	return problem_set(problem, -EPROTO,
-			   "the filter that runs is of a newer version (%s with state %u), whose state this one (%s "
-			   "with state %d) cannot read: use that version, or end it with `sipdam detach --all`",
-			   meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
+		return problem_set(
+			problem, -EPROTO,
+			"the filter that runs is of an older version (%s with state %u; this is %s with "
+			"state %d): `sipdam attach INTERFACE` upgrades it in place",
+			meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
+	return problem_set(
+		problem, -EPROTO,
+		"the filter that runs is of a newer version (%s with state %u), whose state this one (%s "
+		"with state %d) cannot read: use that version, or end it with `sipdam detach --all`",
+		meta->version, meta->layout, SIPDAM_VERSION, SIPDAM_LAYOUT);
 }
 
 static int read_meta(struct sipdam_meta *meta, struct problem *problem)
@@ -217,7 +223,15 @@ int pins_check(struct sipdam_meta *meta, struct problem *problem)
 	return error;
 }
 
-/* What is pinned in it later gets its group, whoever does it. Without the group or the right, root alone reads. */
+int pins_check_change(struct problem *problem)
+{
+	if (access(pins_directory(), W_OK) && errno == EACCES)
+		return problem_of_access(-EACCES, pins_directory(), false, problem);
+	return pins_check(NULL, problem);
+}
+
+/* What is pinned in it later gets its group, whoever does it. Without the group or the right, root alone
+ * reads. */
 static void share_with_group(const char *directory)
 {
 	const struct group *group = getgrnam(READERS_GROUP);
@@ -250,22 +264,19 @@ int pins_lock(bool create, struct problem *problem)
 		if (create && !mkdir(directory, DIRECTORY_MODE))
 			share_with_group(directory);
 		else if (create && errno != EEXIST)
-			return problem_of_access(-errno, directory, problem);
+			return problem_of_access(-errno, directory, false, problem);
 		fd = lock_directory(directory, LOCK_EX);
 	} while (fd == -ESTALE || (fd == -ENOENT && create));
 	if (fd == -ENOENT)
 		return problem_set(problem, fd, "nothing is attached: start with `sipdam attach INTERFACE`");
 	if (fd < 0)
-		return problem_of_access(fd, directory, problem);
+		return problem_of_access(fd, directory, false, problem);
 	/* Else a change would come half way: maps can be written, pins cannot be made or removed. */
 	if (access(directory, W_OK)) {
 		int error = -errno;
 
 		close(fd);
-		return error == -EROFS ? problem_of_access(error, directory, problem)
-				       : problem_set(problem, error,
-						     "%s: no permission to change the filter: run it as root",
-						     directory);
+		return problem_of_access(error, directory, false, problem);
 	}
 	return fd;
 }
@@ -288,13 +299,13 @@ static int clear(const char *directory, struct problem *problem)
 	int error = 0;
 
 	if (!open_directory)
-		return errno == ENOENT ? 0 : problem_of_access(-errno, directory, problem);
+		return errno == ENOENT ? 0 : problem_of_access(-errno, directory, false, problem);
 	while ((entry = readdir(open_directory))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		if (snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) < (int)sizeof(path) &&
 		    unlink(path) && !error)
-			error = problem_of_access(-errno, path, problem);
+			error = problem_of_access(-errno, path, false, problem);
 	}
 	closedir(open_directory);
 	return error;
@@ -346,7 +357,7 @@ int pins_stage_begin(struct problem *problem)
 		error = stage_lock < 0 ? stage_lock : 0;
 	}
 	if (error)
-		return problem_of_access(error, directory, problem);
+		return problem_of_access(error, directory, false, problem);
 	staging = true;
 	return 0;
 }
@@ -356,9 +367,9 @@ int pins_stage_publish(struct problem *problem)
 	if (stage_lock < 0)
 		stage_lock = lock_directory(stage_directory(), LOCK_EX);
 	if (stage_lock < 0)
-		return problem_of_access(stage_lock, stage_directory(), problem);
+		return problem_of_access(stage_lock, stage_directory(), false, problem);
 	if (renameat2(AT_FDCWD, stage_directory(), AT_FDCWD, home_directory(), RENAME_EXCHANGE))
-		return problem_of_access(-errno, stage_directory(), problem);
+		return problem_of_access(-errno, stage_directory(), false, problem);
 	pins_stage_abandon();
 	return 0;
 }
@@ -372,7 +383,7 @@ int pins_remove(struct problem *problem)
 	error = pins_clear(problem);
 
 	if (!error && rmdir(pins_directory()) && errno != ENOENT)
-		error = problem_of_access(-errno, pins_directory(), problem);
+		error = problem_of_access(-errno, pins_directory(), false, problem);
 	/* Where libxdp keeps its own pins it leaves an empty directory; with programs in it, it stays. */
 	if (snprintf(path, sizeof(path), "%s/xdp", pins_bpffs()) < (int)sizeof(path))
 		rmdir(path);

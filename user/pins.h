@@ -26,6 +26,9 @@ const char *pins_directory(void);
  */
 int pins_check(struct sipdam_meta *meta, struct problem *problem);
 
+/* The same for who is to change something and may not even: -EACCES and nothing is read. */
+int pins_check_change(struct problem *problem);
+
 /* After -EPROTO: is it the state of an older version, which `attach` can take over? */
 bool pins_is_older(const struct sipdam_meta *meta);
 
@@ -41,8 +44,8 @@ int pins_try_lock(void);
 int pins_open(const char *map, bool read_only, struct problem *problem);
 
 /*
- * Under which name a program's map is pinned; NULL: it is not. Those that the program reads without a look-up are
- * variables of its own to the compiler, in a section ".data.NAME".
+ * Under which name a program's map is pinned; NULL: it is not. Those that the program reads without a look-up
+ * are variables of its own to the compiler, in a section ".data.NAME".
  */
 const char *pins_name(const struct bpf_map *map);
 
@@ -56,12 +59,13 @@ int pins_path(char *path, size_t size, const char *name);
 int pins_clear(struct problem *problem);
 
 /*
- * A second directory, in which an upgrade makes the new state beside the old one, as the first one's owner and
- * with its lock. From begin to publish or abandon all functions here go there. Under pins_lock.
+ * A second directory, in which an upgrade makes the new state beside the old one, as the first one's owner
+ * and with its lock. From begin to publish or abandon all functions here go there. Under pins_lock.
  */
 int pins_stage_begin(struct problem *problem);
 
-/* Path of a pin in the directory that is not in force: what an upgrade that died, or the last one, has left. */
+/* Path of a pin in the directory that is not in force: what an upgrade that died, or the last one, has left.
+ */
 int pins_stage_path(char *path, size_t size, const char *name);
 
 /* Puts the second directory in the first one's place in one step, and removes what was there before. */
