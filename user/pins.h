@@ -26,7 +26,7 @@ const char *pins_directory(void);
  */
 int pins_check(struct sipdam_meta *meta, struct problem *problem);
 
-/* The same for who is to change something and may not even: -EACCES and nothing is read. */
+/* Whether the caller may change what is pinned: -EACCES where not, and nothing is read. */
 int pins_check_change(struct problem *problem);
 
 /* After -EPROTO: is it the state of an older version, which `attach` can take over? */
