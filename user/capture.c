@@ -303,6 +303,14 @@ static __s64 stamp_of(const struct timeval *stamp)
 	return seconds * 1000000000LL + nanoseconds;
 }
 
+/* What to do about what libpcap says; it reads one kind of link in a file. */
+static const char *remedy(const char *error)
+{
+	return strstr(error, "different from the type of the first interface")
+		       ? ": write each interface into a file of its own (replay in the manual says how)"
+		       : "";
+}
+
 int capture_next(struct capture *capture, struct capture_frame *frame, struct problem *problem)
 {
 	struct pcap_pkthdr *header;
@@ -313,7 +321,8 @@ int capture_next(struct capture *capture, struct capture_frame *frame, struct pr
 	if (got == PCAP_ERROR_BREAK)
 		return 0;
 	if (got != 1)
-		return problem_set(problem, -EBADMSG, "%s", pcap_geterr(capture->pcap));
+		return problem_set(problem, -EBADMSG, "%s%s", pcap_geterr(capture->pcap),
+				   remedy(pcap_geterr(capture->pcap)));
 	error = capture_to_ethernet(capture->link_type, data, header->caplen, header->len, capture->room,
 				    frame);
 	if (error)

@@ -79,18 +79,9 @@ static inline void capture_file_packet(struct capture_file *file, __u32 seconds,
 	capture_file_bytes(file, data, present);
 }
 
-/* Header and interface of a pcapng file whose stamps count nanoseconds. */
-static inline void capture_file_pcapng(struct capture_file *file, __u32 snaplen, __u32 link_type)
+/* One interface of a pcapng file whose stamps count nanoseconds. */
+static inline void capture_file_interface(struct capture_file *file, __u32 snaplen, __u32 link_type)
 {
-	static const __u32 section[] = {0x0a0d0d0a, 28, 0x1a2b3c4d};
-
-	for (size_t i = 0; i < 3; i++)
-		capture_file_number(file, section[i], 4);
-	capture_file_number(file, 1, 2); /* version 1.0 */
-	capture_file_number(file, 0, 2);
-	capture_file_number(file, ~0ULL, 8); /* length of the section: not said */
-	capture_file_number(file, 28, 4);
-
 	capture_file_number(file, 1, 4);
 	capture_file_number(file, 32, 4);
 	capture_file_number(file, link_type, 2);
@@ -101,6 +92,20 @@ static inline void capture_file_pcapng(struct capture_file *file, __u32 snaplen,
 	capture_file_bytes(file, "\x09\0\0\0", 4);
 	capture_file_number(file, 0, 4); /* end of options */
 	capture_file_number(file, 32, 4);
+}
+
+/* Header and first interface of such a file. */
+static inline void capture_file_pcapng(struct capture_file *file, __u32 snaplen, __u32 link_type)
+{
+	static const __u32 section[] = {0x0a0d0d0a, 28, 0x1a2b3c4d};
+
+	for (size_t i = 0; i < 3; i++)
+		capture_file_number(file, section[i], 4);
+	capture_file_number(file, 1, 2); /* version 1.0 */
+	capture_file_number(file, 0, 2);
+	capture_file_number(file, ~0ULL, 8); /* length of the section: not said */
+	capture_file_number(file, 28, 4);
+	capture_file_interface(file, snaplen, link_type);
 }
 
 /* One enhanced packet block; stamp in nanoseconds. */

@@ -419,6 +419,34 @@ static void test_breaks_off(void **state)
 	breaks_off(49, "truncated");
 }
 
+/* 101 is raw IP. libpcap reads on after a second interface like the first, and breaks off at one of another kind. */
+static void test_interfaces_of_two_kinds(void **state)
+{
+	__u8 room[200];
+	__u32 size = capture_file_ipv4(room, 1, 5);
+
+	(void)state;
+	for (int other = 0; other < 2; other++) {
+		struct capture_frame frame;
+		struct problem problem = {""};
+		struct capture_file file;
+		struct capture *capture;
+
+		capture_file_create(&file, 0);
+		capture_file_pcapng(&file, 0, DLT_EN10MB);
+		capture_file_block(&file, 1, room, size, size);
+		capture_file_interface(&file, 0, other ? 101 : DLT_EN10MB);
+		capture_file_block(&file, 2, room, size, size);
+		capture_file_finish(&file, 0);
+		capture = opened(&file);
+		expect_frame(capture, 1, room, size, size);
+		assert_int_equal(capture_next(capture, &frame, &problem), other ? -EBADMSG : 1);
+		assert_int_equal(!!strstr(problem.text, "a file of its own"), other);
+		capture_close(capture);
+		capture_file_remove(&file);
+	}
+}
+
 static void test_packet_length_absurd(void **state)
 {
 	struct problem problem = {""};
@@ -502,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_raw_file),
 		cmocka_unit_test(test_breaks_off),
+		cmocka_unit_test(test_interfaces_of_two_kinds),
 		cmocka_unit_test(test_packet_length_absurd),
 		cmocka_unit_test(test_no_capture),
 		cmocka_unit_test(test_unknown_link_type_is_named),
