@@ -1098,6 +1098,17 @@ static void exhaust(void)
 	lab_try(way.lab, &recipe);
 }
 
+/* INVITEs over UDP, each of a stranger in a network of its own. */
+static void invites_of_strangers(int invites)
+{
+	for (int invite = 0; invite < invites; invite++) {
+		char client[32];
+
+		snprintf(client, sizeof(client), "10.8.%d.1", invite);
+		lab_try(way.lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
+	}
+}
+
 static void test_requests_of_no_connection(void **state)
 {
 	static const char *const filler = "Via: x\r\nContent-Length: 0\r\n\r\n" INVITE_TEXT;
@@ -1300,12 +1311,7 @@ static void test_sent_again_on_a_forgotten_connection(void **state)
 		lab_policy(lab, "ports: {tcp: [5060, 5070]}\nverify: {hold: 2h}\n"
 				"limits: {network: unlimited, pool: {invite: {rate: 1, burst: 100}}}");
 		syn_ack(&(struct line){.port = 9});
-		for (int invite = 0; invite < 101; invite++) {
-			char client[32];
-
-			snprintf(client, sizeof(client), "10.5.0.%d", invite);
-			lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
-		}
+		invites_of_strangers(101);
 		lab->now += 100 * SECOND;
 		assert_int_equal(sends_at(&old, 1000, 1, INVITE_TEXT, 0), SIPDAM_REASON_UNVERIFIED);
 		lab->now += rows[i].after * MILLISECOND;
@@ -1427,12 +1433,7 @@ static void test_sent_again_in_a_loud_network(void **state)
 	lab_policy(lab, "limits: {network: {rate: 0.1, burst: 1}, pool: {invite: {rate: 0.1, burst: 4}}}\n"
 			"verify: {hold: 2h}");
 	syn_ack(&(struct line){.port = 9});
-	for (int invite = 0; invite < 5; invite++) {
-		char client[32];
-
-		snprintf(client, sizeof(client), "10.8.%d.1", invite);
-		lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
-	}
+	invites_of_strangers(5);
 	lab->now += 100 * SECOND;
 	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
 	assert_int_equal(sends_text(&other, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
@@ -1458,12 +1459,7 @@ static void test_what_prolongs_the_proof(void **state)
 		lab_policy(lab, half ? "limits: {pool: {invite: {rate: 1, burst: 4}}}\nverify: {hold: 20s}"
 				     : "limits: {pool: {invite: {rate: 0.01, burst: 4}}}\nverify: {hold: 20s}");
 		syn_ack(&(struct line){.port = 9});
-		for (int invite = 0; invite < 5; invite++) {
-			char client[32];
-
-			snprintf(client, sizeof(client), "10.8.%d.1", invite);
-			lab_try(lab, &(struct recipe){.source = client, .payload = INVITE_TEXT});
-		}
+		invites_of_strangers(5);
 		from = lab->now;
 		lab->now = from + 10 * SECOND;
 		assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);

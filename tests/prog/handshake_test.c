@@ -134,25 +134,9 @@ static void opens(struct call *call)
  * of which its hello alone does; `u` and `U`, that hello, or what follows it, once more; `e` and `E`, 39 and 40 bytes.
  * Figures: tenths of seconds that pass.
  */
-static void step(struct call *call, char what)
+static bool server_steps(struct call *call, char what)
 {
-	static const int said[] = {['h'] = HELLO, ['A'] = 7, ['C'] = 30, ['F'] = 40, ['f'] = 39};
-
 	switch (what) {
-	case 'h':
-	case 'A':
-	case 'C':
-	case 'F':
-	case 'f':
-		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, said[(int)what]);
-		server_acknowledges(call);
-		break;
-	case 'H':
-		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, HELLO);
-		break;
-	case 'B':
-		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, 7);
-		break;
 	case 'S':
 		server_sends(call, FLAG_ACK, SAYS(SERVER_HELLO));
 		server_sends(call, FLAG_ACK | FLAG_PSH, NULL, FLIGHT);
@@ -195,6 +179,40 @@ static void step(struct call *call, char what)
 	case 'k':
 		server_acknowledges(call);
 		break;
+	case 'x':
+		server_sends(call, FLAG_FIN | FLAG_ACK, NULL, 0);
+		break;
+	case 'z':
+		server_sends(call, FLAG_FIN | FLAG_ACK | FLAG_PSH, SAYS(SERVER_HELLO));
+		break;
+	case 'q':
+		server_sends(call, FLAG_RST | FLAG_ACK, NULL, 0);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static void client_steps(struct call *call, char what)
+{
+	static const int said[] = {['h'] = HELLO, ['A'] = 7, ['C'] = 30, ['F'] = 40, ['f'] = 39};
+
+	switch (what) {
+	case 'h':
+	case 'A':
+	case 'C':
+	case 'F':
+	case 'f':
+		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, said[(int)what]);
+		server_acknowledges(call);
+		break;
+	case 'H':
+		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, HELLO);
+		break;
+	case 'B':
+		client_sends(call, FLAG_PSH | FLAG_ACK, NULL, 7);
+		break;
 	case 'X':
 		client_sends(call, FLAG_FIN | FLAG_ACK, NULL, 0);
 		break;
@@ -209,18 +227,15 @@ static void step(struct call *call, char what)
 		client_sends(call, FLAG_RST, NULL, 0);
 		call->client_next--;
 		break;
-	case 'x':
-		server_sends(call, FLAG_FIN | FLAG_ACK, NULL, 0);
-		break;
-	case 'z':
-		server_sends(call, FLAG_FIN | FLAG_ACK | FLAG_PSH, SAYS(SERVER_HELLO));
-		break;
-	case 'q':
-		server_sends(call, FLAG_RST | FLAG_ACK, NULL, 0);
-		break;
 	default:
 		fail_msg("step %c", what);
 	}
+}
+
+static void step(struct call *call, char what)
+{
+	if (!server_steps(call, what))
+		client_steps(call, what);
 }
 
 static void goes(struct call *call, const char *steps)
