@@ -1423,6 +1423,22 @@ static void test_half_of_each_pool(void **state)
 	assert_int_equal(known_pass(&open, INVITE_TEXT), 1);
 }
 
+/* The refusal that begins verification remembers no segment: TCP's second copy is the first that is, its third goes on. */
+static void test_sent_again_since_verification_began(void **state)
+{
+	const struct line old = {.port = 3, .to = SIP_PORT};
+	struct lab *lab = *state;
+
+	lab_policy(lab, "limits: {pool: {invite: {rate: 1, burst: 4}}}\nverify: {hold: 20s}");
+	syn_ack(&(struct line){.port = 9});
+	invites_of_strangers(4);
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_POOL_RATE);
+	lab->now += 250 * MILLISECOND;
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_UNVERIFIED);
+	lab->now += SECOND;
+	assert_int_equal(sends_text(&old, 1, INVITE_TEXT), SIPDAM_REASON_WITHIN_LIMITS);
+}
+
 /* The network's limit is asked before, as of all strangers. */
 static void test_sent_again_in_a_loud_network(void **state)
 {
@@ -1919,6 +1935,7 @@ int main(void)
 		way_test(test_sent_again_on_a_forgotten_connection),
 		way_test(test_half_is_for_known_connections),
 		way_test(test_half_of_each_pool),
+		way_test(test_sent_again_since_verification_began),
 		way_test(test_sent_again_in_a_loud_network),
 		way_test(test_what_prolongs_the_proof),
 		way_test(test_remembered_by_what_the_server_sends),
