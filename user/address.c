@@ -189,17 +189,17 @@ static int open_feed(const char *path, FILE **file)
 	return 0;
 }
 
-/* The mark that some editors put before UTF-8 says nothing. */
-static void skip_mark(FILE *file)
+/* The mark that some editors put before UTF-8 says nothing. False: a part of it, which begins no line. */
+static bool skip_mark(FILE *file)
 {
 	static const unsigned char mark[] = {0xef, 0xbb, 0xbf};
+	int c = getc(file);
 
-	for (size_t i = 0; i < sizeof(mark); i++) {
-		if (getc(file) != mark[i]) {
-			rewind(file);
-			return;
-		}
+	if (c != mark[0]) {
+		ungetc(c, file); /* one byte, which is all that a pipe takes back */
+		return true;
 	}
+	return getc(file) == mark[1] && getc(file) == mark[2];
 }
 
 static int read_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *line)
@@ -209,7 +209,10 @@ static int read_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *l
 	size_t number = 0;
 	int error;
 
-	skip_mark(file);
+	if (!skip_mark(file)) {
+		*line = 1;
+		return -EINVAL;
+	}
 	while (feed_line_read(file, &text)) {
 		number++;
 		if (!text.bad && !text.length)
@@ -227,19 +230,33 @@ static int read_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *l
 	return ferror(file) ? -EIO : 0;
 }
 
-int prefix_set_read(struct prefix_set *set, const char *path, size_t limit, size_t *line)
+/* What was read stays only where all was. */
+static int read_whole_feed(struct prefix_set *set, FILE *file, size_t limit, size_t *line)
 {
-	_cleanup_fclose_ FILE *file = NULL;
 	size_t before = set->count;
-	int error = open_feed(path, &file);
+	int error = read_feed(set, file, limit, line);
 
-	if (error) {
-		if (error == -EINVAL)
-			*line = 0;
-		return error;
-	}
-	error = read_feed(set, file, limit, line);
 	if (error)
 		set->count = before;
 	return error;
+}
+
+int prefix_set_read(struct prefix_set *set, const char *path, size_t limit, size_t *line)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	int error = open_feed(path, &file);
+
+	if (error == -EINVAL)
+		*line = 0;
+	return error ? error : read_whole_feed(set, file, limit, line);
+}
+
+int prefix_set_read_stream(struct prefix_set *set, FILE *file, size_t limit, size_t *line)
+{
+	int c = getc(file);
+
+	if (c == EOF)
+		return ferror(file) ? -errno : -ENODATA;
+	ungetc(c, file);
+	return read_whole_feed(set, file, limit, line);
 }

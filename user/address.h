@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "sipdam/state.h"
 
@@ -50,5 +51,9 @@ void prefix_set_free(struct prefix_set *set);
  * file), -EFBIG when the set would hold more than limit, or the -errno of reading.
  */
 int prefix_set_read(struct prefix_set *set, const char *path, size_t limit, size_t *line);
+
+/* The same to the end of what is open, which a pipe may be. -ENODATA: nothing came at all, not even a blank
+ * line, as from a download that failed. */
+int prefix_set_read_stream(struct prefix_set *set, FILE *file, size_t limit, size_t *line);
 
 #endif

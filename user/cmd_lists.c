@@ -21,7 +21,8 @@
 
 struct arguments {
 	struct action_arguments action;
-	int list; /* enum sipdam_list */
+	int list;               /* enum sipdam_list */
+	struct prefix_set feed; /* of an import; what comes by a pipe is read before anything is begun */
 };
 
 #define _cleanup_prefixes_ __attribute__((cleanup(prefix_set_free)))
@@ -98,7 +99,7 @@ static void find_meetings(const struct arguments *arguments, struct prefix_set *
 
 /* ---- changes ---- */
 
-static int add(const struct arguments *arguments, struct problem *problem)
+static int add(struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
 	struct meeting meeting = {.each = true};
@@ -111,7 +112,7 @@ static int add(const struct arguments *arguments, struct problem *problem)
 	return error;
 }
 
-static int del(const struct arguments *arguments, struct problem *problem)
+static int del(struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
 	__u32 origins[ACTION_OPERANDS_MAX];
@@ -126,13 +127,24 @@ static int del(const struct arguments *arguments, struct problem *problem)
 	return error;
 }
 
+/* "-" is what comes by a pipe. */
+static bool is_piped(const struct arguments *arguments)
+{
+	return arguments->action.action == ACTION_IMPORT && !strcmp(arguments->action.operand[0], "-");
+}
+
+static const char *feed_text(const struct arguments *arguments)
+{
+	return is_piped(arguments) ? "standard input" : arguments->action.operand[0];
+}
+
 /* How many prefixes there are, and where they change nothing. They are sorted. */
 static void report_import(const struct arguments *arguments, struct prefix_set *prefixes)
 {
 	struct meeting meeting = {};
 	char text[ADDRESS_PREFIX_TEXT];
 
-	printf("%s: %zu prefix%s in the %s list\n", arguments->action.operand[0], prefixes->count,
+	printf("%s: %zu prefix%s in the %s list\n", feed_text(arguments), prefixes->count,
 	       prefixes->count == 1 ? "" : "es", lists_name(arguments->list));
 	find_meetings(arguments, prefixes, &meeting);
 	if (!meeting.count)
@@ -142,36 +154,62 @@ static void report_import(const struct arguments *arguments, struct prefix_set *
 	       meeting.count, text);
 }
 
-static int import(const struct arguments *arguments, struct problem *problem)
+static int problem_of_feed(const struct arguments *arguments, int error, size_t line, struct problem *problem)
 {
-	_cleanup_prefixes_ struct prefix_set prefixes = {};
-	const char *file = arguments->action.operand[0];
-	size_t line = 0;
-	int feed, error = prefix_set_read(&prefixes, file, IMPORT_MAX, &line);
+	const char *text = feed_text(arguments);
 
 	if (error == -EINVAL && !line)
-		return problem_set(problem, error, "%s is not a regular file; the list is unchanged", file);
+		return problem_set(problem, error, "%s is not a regular file; the list is unchanged", text);
 	if (error == -EINVAL)
 		return problem_set(problem, error, "%s:%zu: not an address or prefix; the list is unchanged",
-				   file, line);
+				   text, line);
 	if (error == -EFBIG)
-		return problem_set(problem, error, "%s: more than %d prefixes; the list is unchanged", file,
+		return problem_set(problem, error, "%s: more than %d prefixes; the list is unchanged", text,
 				   IMPORT_MAX);
+	if (error == -ENODATA)
+		return problem_set(problem, error,
+				   "%s is empty: did what should write it fail? The list is unchanged; `sipdam "
+				   "%s flush -` empties the feed",
+				   text, lists_name(arguments->list));
+	return problem_set(problem, error, "reading %s: %s", text, strerror(-error));
+}
+
+static int read_feed(struct arguments *arguments, struct problem *problem)
+{
+	const bool piped = is_piped(arguments);
+	_cleanup_fclose_ FILE *file = piped ? fdopen(dup(STDIN_FILENO), "r") : NULL;
+	size_t line = 0;
+	int error;
+
+	if (piped && !file)
+		error = -errno;
+	else if (piped)
+		error = prefix_set_read_stream(&arguments->feed, file, IMPORT_MAX, &line);
+	else
+		error = prefix_set_read(&arguments->feed, arguments->action.operand[0], IMPORT_MAX, &line);
+	return error ? problem_of_feed(arguments, error, line, problem) : 0;
+}
+
+static int import(struct arguments *arguments, struct problem *problem)
+{
+	const char *file = arguments->action.operand[0];
+	int feed, error = is_piped(arguments) ? 0 : read_feed(arguments, problem);
+
 	if (error)
-		return problem_set(problem, error, "reading %s: %s", file, strerror(-error));
+		return error;
 	feed = live_feed(arguments->list, file, true, problem);
 	if (feed < 0)
 		return feed;
-	prefixes_sort(&prefixes);
+	prefixes_sort(&arguments->feed);
 	error = live_list_replace(arguments->list, SIPDAM_ENTRY_FEED(feed), SIPDAM_ENTRY_FEED(feed),
-				  &prefixes, expiry(arguments), problem);
+				  &arguments->feed, expiry(arguments), problem);
 	if (!error)
-		report_import(arguments, &prefixes);
+		report_import(arguments, &arguments->feed);
 	return error;
 }
 
 /* One feed by its file's name, or everything. */
-static int flush(const struct arguments *arguments, struct problem *problem)
+static int flush(struct arguments *arguments, struct problem *problem)
 {
 	__u32 origins = ~0u;
 	int error, feed;
@@ -271,7 +309,7 @@ static void print_text(const struct labels *labels, const struct book *book)
 	}
 }
 
-static int list(const struct arguments *arguments, struct problem *problem)
+static int list(struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_labels_ struct labels labels = {};
 	_cleanup_book_ struct book book = {};
@@ -301,7 +339,7 @@ static const struct action_rule rules[ACTIONS] = {
 	[ACTION_FLUSH] = {NULL, 0, 1, .known = true},
 };
 
-static int (*const runs[ACTIONS])(const struct arguments *arguments, struct problem *problem) = {
+static int (*const runs[ACTIONS])(struct arguments *arguments, struct problem *problem) = {
 	[ACTION_ADD] = add,       [ACTION_DEL] = del,     [ACTION_LIST] = list,
 	[ACTION_IMPORT] = import, [ACTION_FLUSH] = flush,
 };
@@ -315,10 +353,11 @@ static const struct argp_option options[] = {
 static const struct argp allow_parser = {
 	.options = options,
 	.parser = action_parse,
-	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
+	.args_doc = "add|del PREFIX...\nlist\nimport FILE|-\nflush [FILE|-]",
 	.doc = "Sources that are always let in: trunks, monitoring, your own servers. Allow beats deny. An "
 	       "import "
-	       "replaces what was imported before from a file of that name, at once; a file has one prefix a "
+	       "replaces what was imported before from a file of that name, at once; - is standard input, a "
+	       "name like any other. A file has one prefix a "
 	       "line, # or ; begins a comment. flush empties the list, or takes out one import.\v"
 	       "Examples:\n"
 	       "  sipdam allow add 192.0.2.10 198.51.100.0/24\n"
@@ -329,22 +368,27 @@ static const struct argp allow_parser = {
 static const struct argp deny_parser = {
 	.options = options,
 	.parser = action_parse,
-	.args_doc = "add|del PREFIX...\nlist\nimport FILE\nflush [FILE]",
+	.args_doc = "add|del PREFIX...\nlist\nimport FILE|-\nflush [FILE|-]",
 	.doc = "Sources that are always dropped, unless they are in the allow list. An import replaces what "
 	       "was "
-	       "imported before from a file of that name, at once; a file has one prefix a line, # or ; "
+	       "imported before from a file of that name, at once; - is standard input, a name like any "
+	       "other. A file has one prefix a line, # or ; "
 	       "begins a comment. flush empties the list, or takes out one import.\v"
 	       "Examples:\n"
 	       "  sipdam deny add 203.0.113.7 --for 7d\n"
 	       "  sipdam deny import drop.txt --for 2d\n"
+	       "  curl -sf https://example.org/drop.txt | sipdam deny import -\n"
 	       "  sipdam deny flush drop.txt",
 };
 
-static int run(const struct arguments *arguments, struct problem *problem)
+static int run(struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_close_ int lock = -1;
 	int error = action_check(&arguments->action, problem);
 
+	/* Before the lock: what comes by a pipe may take its time. */
+	if (!error && is_piped(arguments))
+		error = read_feed(arguments, problem);
 	if (!error)
 		error = action_lock(&arguments->action, &lock, problem);
 	return error ? error : runs[arguments->action.action](arguments, problem);
@@ -359,6 +403,7 @@ static int cmd_list(int list, const struct argp *parser, int argc, char **argv)
 	if (command_parse(parser, argc, argv, &arguments.action))
 		return EXIT_USAGE;
 	error = run(&arguments, &problem);
+	prefix_set_free(&arguments.feed);
 	return error ? command_fail(lists_name(list), error, &problem) : EXIT_DONE;
 }
 

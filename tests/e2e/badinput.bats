@@ -292,6 +292,46 @@ stat_size() { wc -c <"$1"; }
 	[ "$(prefixes)" = "" ]
 }
 
+@test "badinput: import from standard input: a feed like others, which nothing empties by mistake" {
+	sipdam attach e0
+	sipdam deny add 192.0.2.1
+	prefixes() { sipdam deny list --json | jq -r '[.. | .prefix? // empty] | sort | join(" ")'; }
+	run -0 sipdam deny import - < <(printf '192.0.2.2\n# why\n192.0.2.3\n')
+	[ "$output" = "standard input: 2 prefixes in the deny list" ]
+	run -0 sipdam deny import - <<<192.0.2.4
+	[ "$output" = "standard input: 1 prefix in the deny list" ]
+	[ "$(prefixes)" = "192.0.2.1 192.0.2.4" ]
+	sipdam deny list | grep -qE '^192\.0\.2\.4 +feed -$'
+	fingerprint >"$room/before"
+	refused 1 '^sipdam deny: standard input is empty: .*unchanged.*`sipdam deny flush -`' sipdam deny import - </dev/null
+	refused 2 'deny: standard input:2: not an address or prefix.*unchanged' sipdam deny import - < <(printf '192.0.2.5\n<html>\n')
+	refused 1 'deny: reading standard input: Is a directory' sipdam deny import - </
+	refused 1 'deny: reading standard input: Bad file descriptor' sipdam deny import - <&-
+	refused 2 'import: "feed.txt" is too much' sipdam deny import - feed.txt </dev/null
+	untouched
+	sipdam deny import - <<<'# none today'
+	[ "$(prefixes)" = "192.0.2.1" ]
+	sipdam allow import - --for 1h <<<192.0.2.6
+	sipdam allow list | grep -qE '^192\.0\.2\.6 +feed -, for (1h|59m)'
+	sipdam allow flush -
+	[ -z "$(sipdam allow list)" ]
+}
+
+@test "badinput: an import that waits for its pipe holds nobody up" {
+	sipdam attach e0
+	mkfifo slow
+	exec 7<>slow
+	start_inside sh -c 'exec 7>&-; exec "$0" deny import - <slow' "$root/build/sipdam"
+	echo 192.0.2.1 >&7
+	reads() { [[ $(<"/proc/${children[-1]}/comm") == sipdam && $(<"/proc/${children[-1]}/wchan") == *pipe* ]]; }
+	until reads; do sleep 0.02; done
+	inside timeout 10 "$root/build/sipdam" deny add 192.0.2.2
+	[ "$(sipdam deny list --json | jq -r '[.. | .prefix? // empty] | join(" ")')" = 192.0.2.2 ]
+	exec 7>&-
+	wait "${children[-1]}"
+	[ "$(sipdam deny list --json | jq -r '[.. | .prefix? // empty] | join(" ")')" = "192.0.2.1 192.0.2.2" ]
+}
+
 @test "badinput: --for: an entry stops denying when its time is over" {
 	sipdam attach e0
 	sipdam deny add 198.18.0.0/15 --for 1s

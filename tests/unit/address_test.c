@@ -205,6 +205,9 @@ static void test_a_byte_order_mark(void **state)
 		size_t length, line;
 	} bad[] = {
 		{"\xef\xbb", 2, 1},
+		{"\xef"
+		 "192.0.2.1\n",
+		 11, 1},
 		{"\xef\xbb\xbf\xef\xbb\xbf", 6, 1},
 		{"192.0.2.1\n\xef\xbb\xbf"
 		 "192.0.2.2\n",
@@ -288,6 +291,73 @@ static void test_only_regular_files_are_feeds(void **state)
 	assert_null(set.prefix);
 }
 
+/* The same by a pipe, which takes no more than one byte back. */
+static int read_piped(struct prefix_set *set, const char *bytes, size_t length, size_t *line)
+{
+	FILE *file;
+	int fds[2], error;
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], bytes, length), length);
+	close(fds[1]);
+	file = fdopen(fds[0], "r");
+	assert_non_null(file);
+	error = prefix_set_read_stream(set, file, 4, line);
+	fclose(file);
+	return error;
+}
+
+static void test_a_feed_by_a_pipe(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+		int error;
+		size_t count, line;
+	} rows[] = {
+		{"", 0, -ENODATA, 0, 0},
+		{"\n", 1, 0, 0, 0},
+		{"# none today\n", 13, 0, 0, 0},
+		{"\xef\xbb\xbf", 3, 0, 0, 0},
+		{"192.0.2.1\n2001:db8::/32", 23, 0, 2, 0},
+		{"\xef\xbb\xbf"
+		 "192.0.2.1\n",
+		 13, 0, 1, 0},
+		{"\xef"
+		 "192.0.2.1\n",
+		 11, -EINVAL, 0, 1},
+		{"\xef\xbb"
+		 "192.0.2.1\n",
+		 12, -EINVAL, 0, 1},
+		{"192.0.2.1\n<html>\n", 17, -EINVAL, 0, 2},
+		{"1.1.1.1\n1.1.1.2\n1.1.1.3\n1.1.1.4\n1.1.1.5\n", 40, -EFBIG, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct prefix_set set = {0};
+		size_t line = 0;
+
+		assert_int_equal(read_piped(&set, rows[i].bytes, rows[i].length, &line), rows[i].error);
+		assert_int_equal(set.count, rows[i].count);
+		assert_int_equal(line, rows[i].line);
+		prefix_set_free(&set);
+	}
+}
+
+static void test_a_stream_that_cannot_be_read(void **state)
+{
+	FILE *file = fopen("/tmp", "r");
+	struct prefix_set set = {0};
+	size_t line = 7;
+
+	(void)state;
+	assert_non_null(file);
+	assert_int_equal(prefix_set_read_stream(&set, file, 4, &line), -EISDIR);
+	assert_int_equal(line, 7);
+	fclose(file);
+}
+
 static void test_sets_grow(void **state)
 {
 	struct prefix_set set = {0};
@@ -316,6 +386,8 @@ int main(void)
 		cmocka_unit_test(test_bad_lines_are_named_and_nothing_stays),
 		cmocka_unit_test(test_feeds_have_a_limit),
 		cmocka_unit_test(test_only_regular_files_are_feeds),
+		cmocka_unit_test(test_a_feed_by_a_pipe),
+		cmocka_unit_test(test_a_stream_that_cannot_be_read),
 		cmocka_unit_test(test_sets_grow),
 	};
 
