@@ -52,49 +52,79 @@ static __u64 expiry(const struct arguments *arguments)
 
 /* ---- allow wins ---- */
 
-/* Prefixes of the deny list that share addresses with the allow list. */
-struct meeting {
+#define COLUMNS 80
+
+/* Rows of those of an import that share addresses with the allow list; of `deny add` each has one. */
+#define IMPORT_ROWS 10
+
+/* Prefixes of the deny list that share addresses with the allow list, and one entry of that for each. */
+struct meetings {
 	size_t count;
-	bool each; /* say it of each of them */
-	struct sipdam_prefix first;
+	struct {
+		struct sipdam_prefix prefix, allowed;
+	} row[ACTION_OPERANDS_MAX]; /* the first of them */
 };
-
-static void say_allow_wins(const struct sipdam_prefix *prefix, const struct sipdam_prefix *allowed)
-{
-	char text[ADDRESS_PREFIX_TEXT], other[ADDRESS_PREFIX_TEXT];
-
-	address_format_prefix(prefix, text);
-	address_format_prefix(allowed, other);
-	if (prefix_holds(allowed, prefix))
-		printf("%s is inside %s of the allow list, and allow wins: it is still let in\n", text,
-		       other);
-	else
-		printf("%s of the allow list is inside %s: allow wins for it, and for what else is allowed "
-		       "there\n",
-		       other, text);
-}
 
 static void meet(const struct sipdam_prefix *prefix, const struct sipdam_prefix *allowed, void *context)
 {
-	struct meeting *meeting = context;
+	struct meetings *meetings = context;
 
-	if (!meeting->count++)
-		meeting->first = *prefix;
-	if (meeting->each)
-		say_allow_wins(prefix, allowed);
+	if (meetings->count < ACTION_OPERANDS_MAX) {
+		meetings->row[meetings->count].prefix = *prefix;
+		meetings->row[meetings->count].allowed = *allowed;
+	}
+	meetings->count++;
 }
 
-/* What of the deny list's new prefixes has no effect, because the allow list has it too. Sorts them. */
-static void find_meetings(const struct arguments *arguments, struct prefix_set *prefixes,
-			  struct meeting *meeting)
+/* Two long prefixes of IPv6 take a line each. */
+static void say_row(const struct sipdam_prefix *prefix, const struct sipdam_prefix *allowed, int width)
+{
+	const char *what = prefix_holds(allowed, prefix) ? "still let in: inside" : "partly let in, such as";
+	char text[ADDRESS_PREFIX_TEXT], other[ADDRESS_PREFIX_TEXT];
+	bool fits;
+
+	address_format_prefix(prefix, text);
+	address_format_prefix(allowed, other);
+	fits = 2 + width + 2 + strlen(what) + 1 + strlen(other) <= COLUMNS;
+	printf("  %-*s%s%s %s\n", fits ? width : 0, text, fits ? "  " : "\n      ", what, other);
+}
+
+static void say_meetings(const struct meetings *meetings, size_t most)
+{
+	size_t rows = meetings->count < most ? meetings->count : most;
+	int width = 0;
+
+	if (!meetings->count)
+		return;
+	printf(meetings->count == 1 ? "%zu prefix shares addresses with the allow list, and allow wins:\n"
+				    : "%zu prefixes share addresses with the allow list, and allow wins:\n",
+	       meetings->count);
+	for (size_t i = 0; i < rows; i++) {
+		char text[ADDRESS_PREFIX_TEXT];
+
+		address_format_prefix(&meetings->row[i].prefix, text);
+		if ((int)strlen(text) > width)
+			width = (int)strlen(text);
+	}
+	for (size_t i = 0; i < rows; i++)
+		say_row(&meetings->row[i].prefix, &meetings->row[i].allowed, width);
+	if (rows < meetings->count)
+		printf("  and %zu more\n", meetings->count - rows);
+}
+
+/* Says which of the deny list's new prefixes have no effect, or not all of it, because the allow list has them
+ * too. Sorts them. */
+static void say_where_allow_wins(const struct arguments *arguments, struct prefix_set *prefixes, size_t most)
 {
 	_cleanup_book_ struct book allowed = {};
+	struct meetings meetings = {};
 	struct problem ignored;
 
 	if (arguments->list != SIPDAM_LIST_DENY || live_list_read(SIPDAM_LIST_ALLOW, &allowed, &ignored))
 		return;
 	prefixes_sort(prefixes);
-	book_overlaps(&allowed, prefixes, book_now(), meet, meeting);
+	book_overlaps(&allowed, prefixes, book_now(), meet, &meetings);
+	say_meetings(&meetings, most);
 }
 
 /* ---- changes ---- */
@@ -102,13 +132,12 @@ static void find_meetings(const struct arguments *arguments, struct prefix_set *
 static int add(struct arguments *arguments, struct problem *problem)
 {
 	_cleanup_prefixes_ struct prefix_set prefixes = {};
-	struct meeting meeting = {.each = true};
 	int error = parse_operands(arguments, &prefixes, problem);
 
 	if (!error)
 		error = live_list_add(arguments->list, &prefixes, expiry(arguments), problem);
 	if (!error)
-		find_meetings(arguments, &prefixes, &meeting);
+		say_where_allow_wins(arguments, &prefixes, ACTION_OPERANDS_MAX);
 	return error;
 }
 
@@ -138,20 +167,14 @@ static const char *feed_text(const struct arguments *arguments)
 	return is_piped(arguments) ? "standard input" : arguments->action.operand[0];
 }
 
-/* How many prefixes there are, and where they change nothing. They are sorted. */
+/* How many prefixes there are, by the name of their feed, and where they change nothing. They are sorted. */
 static void report_import(const struct arguments *arguments, struct prefix_set *prefixes)
 {
-	struct meeting meeting = {};
-	char text[ADDRESS_PREFIX_TEXT];
+	const char *text = feed_text(arguments), *slash = strrchr(text, '/');
 
-	printf("%s: %zu prefix%s in the %s list\n", feed_text(arguments), prefixes->count,
+	printf("%s: %zu prefix%s in the %s list\n", slash ? slash + 1 : text, prefixes->count,
 	       prefixes->count == 1 ? "" : "es", lists_name(arguments->list));
-	find_meetings(arguments, prefixes, &meeting);
-	if (!meeting.count)
-		return;
-	address_format_prefix(&meeting.first, text);
-	printf("%zu of them, such as %s, share addresses with the allow list: allow wins there\n",
-	       meeting.count, text);
+	say_where_allow_wins(arguments, prefixes, IMPORT_ROWS);
 }
 
 static int problem_of_feed(const struct arguments *arguments, int error, size_t line, struct problem *problem)

@@ -197,7 +197,8 @@ static void tell_import(const struct change *change, size_t sources, size_t refu
 		printf("%zu without an address %s skipped\n", contacts->skipped,
 		       contacts->skipped == 1 ? "was" : "were");
 	if (refused)
-		printf("%zu could not be trusted: the table is full where they would be\n", refused);
+		printf("%zu could not be trusted: the table is full where %s would be\n", refused,
+		       refused == 1 ? "it" : "they");
 }
 
 /* Contacts of one source follow each other when they are sorted: each tells of one more device. */

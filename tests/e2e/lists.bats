@@ -123,17 +123,37 @@ pieces() { bpftool -j map show | jq '[.[] | select(.name == "list" or .name == "
 }
 
 @test "lists: deny add and deny import say where allow wins" {
+	local one='1 prefix shares addresses with the allow list, and allow wins:'
+	local long=2001:db8:aaaa:bbbb:cccc:dddd:eeee:fff0
 	sipdam attach edge0
-	sipdam allow add 192.0.2.0/24 2001:db8::1
+	sipdam allow add 192.0.2.0/24 2001:db8::1 "$long/126"
 	run -0 sipdam deny add 192.0.2.7 198.51.100.1
-	same "$output" "192.0.2.7 is inside 192.0.2.0/24 of the allow list, and allow wins: it is still let in"
-	run -0 sipdam deny add 2001:db8::/32
-	[[ $output == "2001:db8::1 of the allow list is inside 2001:db8::/32: allow wins for it"* ]]
+	same "$output" "$one"$'\n  192.0.2.7  still let in: inside 192.0.2.0/24'
 	run -0 sipdam deny add 203.0.113.1
 	same "$output" ""
-	printf '192.0.2.9\n203.0.113.9\n' >"$room/feed"
-	run -0 sipdam deny import "$room/feed"
-	[[ ${lines[1]} == "1 of them, such as 192.0.2.9, share"* ]]
+	run -0 sipdam allow add 203.0.113.1
+	same "$output" ""
+	run -0 sipdam deny add 2001:db8::/64 192.0.2.200/31
+	same "$output" "2 prefixes share addresses with the allow list, and allow wins:
+  192.0.2.200/31  still let in: inside 192.0.2.0/24
+  2001:db8::/64   partly let in, such as 2001:db8::1"
+	run -0 sipdam deny add "$long/127"
+	same "$output" "$one
+  $long/127
+      still let in: inside $long/126"
+	mkdir "$room/$(printf 'folder%.0s' {1..20})"
+	cd "$room"/folder*
+	printf '192.0.2.9\n198.18.0.9\n' >feed
+	run -0 sipdam deny import "$PWD/feed"
+	same "$output" "feed: 2 prefixes in the deny list
+$one
+  192.0.2.9  still let in: inside 192.0.2.0/24"
+	printf '192.0.2.%s\n' {101..111} "7" >feed
+	run -0 sipdam deny import feed
+	same "${lines[0]}" "feed: 12 prefixes in the deny list"
+	same "${lines[1]}" "12 prefixes share addresses with the allow list, and allow wins:"
+	same "${lines[2]}" "  192.0.2.7    still let in: inside 192.0.2.0/24"
+	same "${#lines[@]} ${lines[12]}" "13   and 2 more"
 }
 
 @test "lists: expired entries count no more" {
