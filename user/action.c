@@ -77,6 +77,8 @@ static void check(const struct action_arguments *arguments, struct argp_state *s
 		argp_error(state, "%s: \"%s\" is too much", name, arguments->operand[rule->most]);
 	else if (arguments->lasting && !rule->lasting)
 		argp_error(state, "%s: --for belongs to %s", name, name_all(arguments, true, " and ", those));
+	else if (arguments->json && arguments->action != ACTION_LIST)
+		argp_error(state, "%s: --json belongs to list", name);
 }
 
 error_t action_parse(int key, char *argument, struct argp_state *state)

@@ -243,6 +243,19 @@ stat_size() { wc -c <"$1"; }
 	untouched
 }
 
+@test "badinput: --json is refused where there is nothing to read" {
+	run_filter
+	for command in "allow add 192.0.2.1" "deny del 203.0.113.0/24" "deny import -" "allow flush" "ban add 192.0.2.1" \
+		"ban del 192.0.2.1" "trust add 192.0.2.1" "trust del 192.0.2.1" "trust import -"; do
+		# shellcheck disable=SC2086
+		refused 2 "^sipdam ${command%% *}: [a-z]*: --json belongs to list; see --help" sipdam $command --json <<<192.0.2.1
+	done
+	untouched
+	for command in allow deny ban trust; do
+		sipdam "$command" --json list | jq -e type
+	done
+}
+
 @test "badinput: host bits of a prefix are dropped, and del takes it by any address in it" {
 	sipdam attach e0
 	sipdam deny add 198.51.100.7/24 2001:db8::1/32
