@@ -14,6 +14,7 @@
 #include "command.h"
 #include "settings.h"
 #include "settings_json.h"
+#include "utf8.h"
 
 #define HINTS_MAX 8
 
@@ -92,7 +93,7 @@ static int print_check_json(const char *file, const struct hints *hints)
 
 	for (size_t i = 0; i < hints->count; i++)
 		json_array_append_new(array, json_string(hints->text[i]));
-	error = command_print(json_pack("{s:s%, s:b, s:o}", "file", file, strlen(file), "valid", 1, "hints", array),
+	error = command_print(json_pack("{s:o, s:b, s:o}", "file", utf8_json(file), "valid", 1, "hints", array),
 			      JSON_COMPACT);
 	return error ? command_fail("config check", error, NULL) : EXIT_DONE;
 }

@@ -14,6 +14,7 @@
 #include "over_limit.h"
 #include "render.h"
 #include "snapshot.h"
+#include "utf8.h"
 
 #define SECOND 1000000000LL
 
@@ -87,7 +88,7 @@ static json_t *learning_json(const struct snapshot *snapshot)
 
 	for (size_t i = 0; i < snapshot->interfaces; i++)
 		if (snapshot->interface[i].learns)
-			json_array_append_new(interfaces, json_string(snapshot->interface[i].name));
+			json_array_append_new(interfaces, utf8_json(snapshot->interface[i].name));
 	return json_pack("{s:b, s:o, s:I, s:b, s:I}", "enabled", snapshot->policy.trust_learn != 0, "interfaces",
 			 interfaces, "sent", (json_int_t)snapshot_sent(snapshot), "one_way", snapshot_is_one_way(snapshot), "refused",
 			 (json_int_t)snapshot->table_events[SIPDAM_TABLE_GRANT_REFUSED]);
@@ -135,10 +136,10 @@ static json_t *status_json(const struct snapshot *snapshot)
 	json_t *interfaces = json_array(), *gone = json_array(), *lists = json_object(), *displaced;
 
 	for (size_t i = 0; i < snapshot->interfaces; i++)
-		json_array_append_new(interfaces, json_pack("{s:s, s:s}", "name", snapshot->interface[i].name,
+		json_array_append_new(interfaces, json_pack("{s:o, s:s}", "name", utf8_json(snapshot->interface[i].name),
 							    "mode", snapshot->interface[i].mode));
 	for (size_t i = 0; i < snapshot->gone; i++)
-		json_array_append_new(gone, json_string(snapshot->gone_name[i]));
+		json_array_append_new(gone, utf8_json(snapshot->gone_name[i]));
 	for (int list = 0; list < SIPDAM_LISTS; list++)
 		json_object_set_new(lists, lists_name(list),
 				    json_integer(snapshot->policy.list_entries[list]));
@@ -146,11 +147,11 @@ static json_t *status_json(const struct snapshot *snapshot)
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_SOURCE_DISPLACED], "networks",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_NETWORK_DISPLACED], "fragments",
 			      (json_int_t)snapshot->table_events[SIPDAM_TABLE_FRAGMENT_DISPLACED]);
-	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}", "interfaces", interfaces, "gone",
+	return json_pack("{s:o, s:I, s:o, s:I, s:s, s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:{s:b, s:I, s:I}, s:{s:I, s:I}, s:o, s:o, s:o}", "interfaces", interfaces, "gone",
 			 (json_int_t)snapshot->gone, "gone_interfaces", gone, "elsewhere",
 			 (json_int_t)snapshot->elsewhere, "mode", snapshot->policy.monitor ? "monitor" : "enforce",
 			 "confirm", confirm_json(snapshot),
-			 "config", snapshot->meta.config, "since", (json_int_t)snapshot->meta.created,
+			 "config", utf8_json(snapshot->meta.config), "since", (json_int_t)snapshot->meta.created,
 			 "version", snapshot->meta.version, "sources", (json_int_t)snapshot->meta.sources,
 			 "sources_in_use",
 			 snapshot->source_fill < 0 ? json_null() : json_real(snapshot->source_fill),

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "utf8.h"
+
 #define COLUMNS 80
 #define INDENT  20 /* "warning  privileges  " is 21 long at most, with one blank */
 
@@ -94,11 +96,17 @@ void doctor_print(const struct doctor *doctor, FILE *out)
 	fprintf(out, "\n");
 }
 
+/* Null where there is none. */
+static json_t *text_json(const char *text)
+{
+	return *text ? utf8_json(text) : json_null();
+}
+
 static json_t *finding_json(const struct doctor_finding *finding)
 {
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s?}", "level", doctor_level_name(finding->level), "topic",
-			 finding->topic, "interface", finding->interface[0] ? finding->interface : NULL,
-			 "text", finding->text, "fix", finding->fix[0] ? finding->fix : NULL);
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "level", doctor_level_name(finding->level), "topic",
+			 finding->topic, "interface", text_json(finding->interface), "text",
+			 utf8_json(finding->text), "fix", text_json(finding->fix));
 }
 
 json_t *doctor_json(const struct doctor *doctor)

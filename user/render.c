@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "render.h"
+#include "utf8.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -190,7 +191,7 @@ static json_t *json_interface(const struct snapshot_interface *interface)
 	const struct sipdam_counters *counters = &interface->counters;
 	json_t *object = json_object();
 
-	return json_whole(object, json_put(object, "name", json_string(interface->name)) &&
+	return json_whole(object, json_put(object, "name", utf8_json(interface->name)) &&
 					  json_put(object, "mode", json_string(interface->mode)) &&
 					  json_put(object, "packets", json_totals(counters, false)) &&
 					  json_put(object, "bytes", json_totals(counters, true)) &&
@@ -418,16 +419,18 @@ static void metric(FILE *out, const char *name, const char *type, const char *he
 
 /* An interface's name as a label holds it. */
 struct label {
-	char text[2 * IF_NAMESIZE];
+	char text[5 * IF_NAMESIZE]; /* \\xNN at most for each byte */
 };
 
 /* Names may hold quotes and backslashes, which would end a label. */
 static struct label interface_label(const struct snapshot_interface *interface)
 {
+	char clean[UTF8_ROOM(IF_NAMESIZE)];
 	struct label label = {0};
 	char *to = label.text;
 
-	for (const char *from = interface->name; *from; from++) {
+	utf8_clean(interface->name, clean, sizeof(clean));
+	for (const char *from = clean; *from; from++) {
 		if (*from == '"' || *from == '\\')
 			*to++ = '\\';
 		*to++ = *from;

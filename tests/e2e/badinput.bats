@@ -345,6 +345,26 @@ stat_size() { wc -c <"$1"; }
 	[ "$(sipdam deny list --json | jq -r '[.. | .prefix? // empty] | join(" ")')" = "192.0.2.1 192.0.2.2" ]
 }
 
+@test "badinput: names that are not UTF-8 leave JSON whole" {
+	name=$'e\xff'
+	inside ip link set e0 down
+	inside ip link set e0 name "$name"
+	inside ip link set "$name" up
+	echo 'mode: enforce' >"$name.yaml"
+	echo 192.0.2.1 >"$name"
+	sipdam attach "$name" --config "$PWD/$name.yaml"
+	sipdam deny import "$name"
+	[ "$(sipdam stats "$name" --json | jq -r '.interfaces[].name')" = 'e\xff' ]
+	[ "$(sipdam status --json | jq -r '.interfaces[].name, .learning.interfaces[]')" = $'e\\xff\ne\\xff' ]
+	[[ "$(sipdam status --json | jq -r .config)" == *'/e\xff.yaml' ]]
+	[ "$(sipdam config check "$name.yaml" --json | jq -r .file)" = 'e\xff.yaml' ]
+	[ "$(sipdam deny list --json | jq -c '.entries[].origins')" = '["feed e\\xff"]' ]
+	[ "$(sipdam explain 192.0.2.1 --json | jq -c '[.. | .origins? // empty][0]')" = '["feed e\\xff"]' ]
+	sipdam doctor --json "$name" | jq -e 'any(.findings[]; .interface == "e\\xff")'
+	inside ip link del "$name"
+	[ "$(sipdam status --json | jq -r '.gone_interfaces[]')" = 'e\xff' ]
+}
+
 @test "badinput: --for: an entry stops denying when its time is over" {
 	sipdam attach e0
 	sipdam deny add 198.18.0.0/15 --for 1s

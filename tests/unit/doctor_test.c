@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What `sipdam doctor` makes of a host and an interface: files below a folder of the test's own, and facts by
  * hand. */
-// uses: user/doctor.c user/doctor_host.c user/doctor_device_judge.c
+// uses: user/doctor.c user/doctor_host.c user/doctor_device_judge.c user/utf8.c
 #include <errno.h>
 #include <ftw.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* `sipdam doctor tls`: which servers can be named, what is made of the answers, the exact words. */
-// uses: user/doctor_tls.c user/doctor.c user/problem.c
+// uses: user/doctor_tls.c user/doctor.c user/problem.c user/utf8.c
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * Sources over their limits: what is gathered of the records, who is asked about by name, and the exact
  * words.
  */
-// uses: user/over_limit.c user/address.c user/render.c
+// uses: user/over_limit.c user/address.c user/render.c user/utf8.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * What a snapshot looks like: exact text, JSON and metrics of snapshots made by hand, and that every
  * row of the lists in include/sipdam is there, also at 0.
  */
-// uses: user/render.c
+// uses: user/render.c user/utf8.c
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -519,12 +519,28 @@ static void metrics_are_all_described(void **state)
 	assert_int_equal(described, 33);
 }
 
+/* No byte of a name makes the whole unreadable. */
+static void json_of_a_name_that_is_no_utf8(void **state)
+{
+	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
+	json_t *object;
+
+	(void)state;
+	strcpy(snapshot->interface[0].name, "e\xff\xc3\xa9");
+	object = render_json_stats(snapshot, NULL);
+	assert_non_null(object);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(json_object_get(object, "interfaces"), 0), "name")),
+		"e\\xff\xc3\xa9");
+	json_decref(object);
+}
+
 /* A name may hold what would end a label, and then all rows of all interfaces would be refused for it. */
 static void metrics_escape_names(void **state)
 {
 #define ESCAPED "{interface=\"x\\\"y\\\\\""
 	_cleanup_free_ struct snapshot *snapshot = make_snapshot();
-	_cleanup_free_ char *text = NULL, *longest = NULL;
+	_cleanup_free_ char *text = NULL, *mixed = NULL, *longest = NULL;
 
 	(void)state;
 	strcpy(snapshot->interface[0].name, "x\"y\\");
@@ -536,10 +552,14 @@ static void metrics_escape_names(void **state)
 	assert_int_equal(lines_with(text, "sipdam_messages_total" ESCAPED ","), 2 * 3 * ALL_METHODS);
 	assert_int_equal(lines_with(text, "sipdam_class_packets_total" ESCAPED ","), 3 * ALL_CLASSES);
 
-	memset(snapshot->interface[0].name, '"', IF_NAMESIZE - 1);
+	strcpy(snapshot->interface[0].name, "\xc3\xa9\xff");
+	mixed = metrics(snapshot);
+	assert_line(mixed, "sipdam_interface_learns{interface=\"\xc3\xa9\\\\xff\"} 1");
+
+	memset(snapshot->interface[0].name, 0xff, IF_NAMESIZE - 1);
 	longest = metrics(snapshot);
 	assert_line(longest, "sipdam_interface_learns{interface=\""
-			     "\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\"\\\""
+			     "\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff\\\\xff"
 			     "\"} 1");
 #undef ESCAPED
 }
@@ -667,6 +687,7 @@ int main(void)
 		cmocka_unit_test(metrics_have_every_row),
 		cmocka_unit_test(metrics_are_all_described),
 		cmocka_unit_test(versions_are_all_there),
+		cmocka_unit_test(json_of_a_name_that_is_no_utf8),
 		cmocka_unit_test(metrics_escape_names),
 		cmocka_unit_test(metrics_tell_of_a_deadline),
 		cmocka_unit_test(metrics_read_exactly),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// uses: user/cmd_replay.c user/capture.c user/render.c user/address.c user/problem.c
+// uses: user/cmd_replay.c user/capture.c user/render.c user/address.c user/problem.c user/utf8.c
 /*
  * What `sipdam replay` prints and how it ends, byte by byte, with a filter in the program's place that
  * answers as each test tells it: what is tested here is what is handed to the filter and what is made of

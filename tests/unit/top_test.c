@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The loudest sources: whose rows there are, in which order, and the exact words. */
-// uses: user/top.c user/over_limit.c user/address.c user/render.c user/span.c
+// uses: user/top.c user/over_limit.c user/address.c user/render.c user/span.c user/utf8.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
