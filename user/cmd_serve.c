@@ -20,18 +20,26 @@
 #include "render.h"
 #include "watch.h"
 
-/* What one client, or many, can take of this process: a scraper needs one connection for milliseconds. */
-#define CONNECTIONS_MAX    32u
+/*
+ * What one client, or many, can take of this process: a scraper needs one connection for milliseconds. Beyond
+ * CONNECTIONS_KEPT the oldest gives way, so that who holds many of them holds up nobody else. The library
+ * takes 11 between two looks at those that are open, and closes within two: it never comes to its limit, at
+ * which it would accept no more.
+ */
+#define CONNECTIONS_KEPT   32u
+#define CONNECTIONS_MAX    96u
 #define CONNECTION_SECONDS 10u
 #define CONNECTION_MEMORY  ((size_t)16 * 1024)
-#define LISTEN_BACKLOG     32
+#define LISTEN_BACKLOG     128
 
 struct server {
 	const char *listen;
 	struct MHD_Daemon *http;
 	struct watch watch;
-	struct snapshot *snapshot; /* scratch of the scrape in progress */
-	struct problem last;       /* why the latest scrape read nothing; empty: it did */
+	struct snapshot *snapshot;                    /* scratch of the scrape in progress */
+	struct problem last;                          /* why the latest scrape read nothing; empty: it did */
+	struct MHD_Connection *open[CONNECTIONS_MAX]; /* the oldest first */
+	size_t opened;
 };
 
 /* ---- answers ---- */
@@ -125,6 +133,42 @@ static enum MHD_Result respond(void *context, struct MHD_Connection *connection,
 				   "<p>sipdam " SIPDAM_VERSION ": <a href=\"/metrics\">/metrics</a>\n");
 	body = scrape(context, &length);
 	return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", body, length);
+}
+
+/* ---- connections ---- */
+
+/* Ends a connection as if the client had: the library has no call for it. */
+static void give_way(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info)
+		shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+static void forget(struct server *server, const struct MHD_Connection *connection)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < server->opened; i++)
+		if (server->open[i] != connection)
+			server->open[kept++] = server->open[i];
+	server->opened = kept;
+}
+
+static void note_connection(void *context, struct MHD_Connection *connection, void **unused,
+			    enum MHD_ConnectionNotificationCode what)
+{
+	struct server *server = context;
+
+	(void)unused;
+	forget(server, connection);
+	if (what != MHD_CONNECTION_NOTIFY_STARTED || server->opened == CONNECTIONS_MAX)
+		return;
+	server->open[server->opened++] = connection;
+	if (server->opened > CONNECTIONS_KEPT)
+		give_way(server->open[server->opened - CONNECTIONS_KEPT - 1]);
 }
 
 /* ---- the socket ---- */
@@ -302,7 +346,8 @@ static int serve(struct server *server, int listener, int signals, struct proble
 	server->http = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, respond, server, MHD_OPTION_LISTEN_SOCKET, listener,
 		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		CONNECTION_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
+		CONNECTION_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+		MHD_OPTION_NOTIFY_CONNECTION, note_connection, server, MHD_OPTION_END);
 	if (!server->http)
 		return problem_set(problem, -EIO, "serve HTTP on %s: the HTTP library refused",
 				   server->listen);

@@ -160,6 +160,32 @@ drops_are_exported() { metrics | grep -q '^sipdam_packets_total{.*reason="source
 	finish serve
 }
 
+# Connections with a request that is never finished: hold COUNT
+hold() {
+	start holder server bash -c 'for ((i = 0; i < $2; i++)); do
+			exec {held}<>"/dev/tcp/${1%:*}/${1#*:}" && printf "GET /metrics HTTP/1.1\r\nHost:" >&"$held"
+		done
+		echo "holds $i"
+		sleep 60' hold "$LISTEN" "$1"
+	wait_until 10 says holder "holds $1"
+}
+
+@test "metrics: connections that are held open hold no scrape up" {
+	local began took
+	serve_start
+	hold 64
+	began=${EPOCHREALTIME/./}
+	metrics | grep -qx 'sipdam_up 0'
+	took=$((${EPOCHREALTIME/./} - began))
+	finish holder KILL
+	hold 400
+	metrics >"$room/metrics"
+	(($(in_server ss -Htn state established "sport = :${LISTEN#*:}" | wc -l) <= 32))
+	echo "# a scrape beside 64 half-sent requests took $((took / 1000)) ms" >&3
+	((took < 1000000))
+	finish serve
+}
+
 @test "metrics: a port in use is one line and exit 1" {
 	attach
 	serve_start
