@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Nanoseconds a packet of the filter, next to a bare drop and a bare pass in the same minute. Cases are
- * interleaved round by round and the median counts, because a shared machine's speed changes under the
- * benchmark. Needs root; everything happens in a network namespace of its own.
+ * Nanoseconds a packet of the filter, next to a bare drop or pass in the same moment. Cases are interleaved
+ * round by round and the median counts, because a shared machine's speed changes under the benchmark. Needs
+ * root; everything happens in a network namespace of its own.
  *
  *   bench [ROUNDS [PACKETS-A-ROUND [NAME]]]   default: 31 rounds of 100,000 packets
  *
@@ -58,6 +58,7 @@ struct sample_case {
 	enum policy policy;
 	__u32 expected; /* verdict of nearly every packet */
 	double sample[ROUNDS_MAX];
+	double bare_sample[ROUNDS_MAX]; /* of the bare program, right before each */
 	__u32 spread; /* of the sources; 0: none */
 	bool ipv6;
 	enum kind kind;
@@ -483,11 +484,7 @@ static double measure(const struct sample_case *one, __u32 packets, __u64 seed)
 	__u32 verdict;
 
 	for (int attempt = 0; attempt < 3; attempt++) {
-		double nanoseconds;
-
-		if (one->before)
-			measure_once(one, one->before, seed + attempt * 999983ULL, &verdict);
-		nanoseconds = measure_once(one, packets, seed + attempt * 1000003ULL, &verdict);
+		double nanoseconds = measure_once(one, packets, seed + attempt * 1000003ULL, &verdict);
 
 		if (verdict == one->expected)
 			return nanoseconds;
@@ -503,11 +500,11 @@ static int compare(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-static double percentile(const struct sample_case *one, int rounds, int percent)
+static double percentile(const double *samples, int rounds, int percent)
 {
 	double sorted[ROUNDS_MAX];
 
-	memcpy(sorted, one->sample, rounds * sizeof(*sorted));
+	memcpy(sorted, samples, rounds * sizeof(*sorted));
 	qsort(sorted, rounds, sizeof(*sorted), compare);
 	return sorted[rounds * percent / 100];
 }
@@ -528,17 +525,34 @@ static void print(int rounds, __u32 packets, const char *name)
 	       rounds, packets);
 	printf("%-36s %8s %8s %10s %8s\n", "", "median", "p10", "net median", "net p10");
 	for (size_t i = 0; i < CASES; i++) {
-		const struct sample_case *one = &cases[i], *bare = bare_of(one);
-		double median = percentile(one, rounds, 50), quiet = percentile(one, rounds, 10);
+		const struct sample_case *one = &cases[i];
+		double median = percentile(one->sample, rounds, 50), quiet = percentile(one->sample, rounds, 10);
 
 		if (!is_wanted(one, name))
 			continue;
 		printf("%-36s %8.1f %8.1f", one->name, median, quiet);
 		if (one->program >= BARE_LINE)
-			printf(" %10.1f %8.1f", median - percentile(bare, rounds, 50),
-			       quiet - percentile(bare, rounds, 10));
+			printf(" %10.1f %8.1f", median - percentile(one->bare_sample, rounds, 50),
+			       quiet - percentile(one->bare_sample, rounds, 10));
 		printf("\n");
 	}
+}
+
+/* Bare packets before a sample: a CPU that waited for memory in the last one is slower for a millisecond. */
+#define SETTLED 200000
+
+/* A sample, behind one of the bare program in the same moment, and behind what its flood has left in the caches. */
+static void take_sample(struct sample_case *one, int round, __u32 packets)
+{
+	const struct sample_case *bare = bare_of(one);
+	__u64 seed = round * CASES + (one - cases) + 99;
+	__u32 before = one->before ? one->before : one->sources > 1 ? packets : 0, verdict;
+
+	measure(bare, SETTLED, seed);
+	one->bare_sample[round] = measure(bare, packets, seed);
+	if (before)
+		measure_once(one, before, seed + 999983, &verdict);
+	one->sample[round] = measure(one, packets, seed);
 }
 
 int main(int argc, char **argv)
@@ -566,7 +580,7 @@ int main(int argc, char **argv)
 	for (int round = 0; round < rounds; round++)
 		for (size_t i = 0; i < CASES; i++)
 			if (is_wanted(&cases[i], name))
-				cases[i].sample[round] = measure(&cases[i], packets, round * CASES + i + 99);
+				take_sample(&cases[i], round, packets);
 	print(rounds, packets, name);
 	return 0;
 }
