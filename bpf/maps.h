@@ -109,6 +109,12 @@ struct {
 struct sipdam_verified_gate verified_gate SEC(".data.verified_gate") = {0};
 
 /*
+ * Buckets of sources that are known to refuse for the next moment. Full: the one that ends first is forgotten, and its
+ * source judged like others; nothing is counted, since nothing follows from it.
+ */
+struct sipdam_spent spent SEC(".data.spent") = {0};
+
+/*
  * Messages that may come again by the protocol's timers: requests of sources that have used half of a limit, and
  * refusals by the server. Full: the oldest of the line is forgotten, and its copies are charged
  * (SIPDAM_TABLE_COPY_DISPLACED).

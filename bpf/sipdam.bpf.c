@@ -40,6 +40,7 @@
 #include "sip.h"
 #include "sockets.h"
 #include "sources.h"
+#include "spent.h"
 #include "verdict.h"
 #include "verify.h"
 
@@ -56,6 +57,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Packets that it takes to be sure that they are refused, see is_stormy(). */
 #define STORM_MAX 16
+
+/* One in so many refusals from memory is looked at for its source being one that is loud by itself (loud.h). */
+#define LOUD_SAMPLE 8
 
 /* Places of a CPU's looks for copies (copies.h). */
 #define LOOK_PLACES 16
@@ -1297,28 +1301,84 @@ static __always_inline bool short_way_is_right(const struct run *run, enum way w
 	return way != WAY_SYN || is_bare_syn(&work->packet);
 }
 
+/* The name of a source's bucket in the memory of spent ones. The source's hash is known. */
+static __always_inline __u64 spent_name_of(const struct run *run, __u32 class)
+{
+	struct sipdam_trial *handed_in = trial_record();
+
+	return spent_name(run->work->source_hash, class,
+			  handed_in ? handed_in->changes : *(const volatile __u32 *)&active.active & 1);
+}
+
+/* In a storm: is the bucket that a packet would ask known to refuse? */
+static __always_inline bool is_spent(const struct run *run, __u32 class)
+{
+	struct work *work = run->work;
+	__u64 name;
+
+	hash_source(work, run->policy);
+	name = spent_name_of(run, class);
+	return spent_is(spent_set(&spent, name), name, clock_now(&work->clock));
+}
+
+/*
+ * Remembers of the bucket that has refused a packet until when it will: not of a site, whose limit grows with its
+ * devices. One that has no word by now is full, and waits for nothing. A function of its own so that it is verified
+ * apart.
+ */
+__noinline int note_spent(const struct sipdam_policy *policy, struct work *work, __u32 class)
+{
+	struct run run = {.policy = policy, .work = work};
+	const struct sipdam_limit *limit;
+	const struct sipdam_line *line;
+	struct bucket_slot slot;
+	__u64 name, wait;
+
+	if (!policy || !work || is_site(work))
+		return 0;
+	limit = &limits_of(&run)->limit[class & (SIPDAM_CLASSES_MAX - 1)];
+	line = source_line(work->source_hash);
+	if (!line)
+		return 0;
+	slot = line_own(line, bucket_tag(work->source_hash, class), work->now >> SIPDAM_TICK_SHIFT, policy->horizon);
+	wait = slot.ahead + bucket_cost(limit, 1) - limit->depth;
+	name = spent_name_of(&run, class);
+	spent_note(spent_set(&spent, name), name, work->now, work->now + (wait << SIPDAM_TICK_SHIFT));
+	return 0;
+}
+
 /* For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. */
 static __always_inline int refused_again(const struct run *run, __u32 class)
 {
 	struct work *work = run->work;
+	struct loud *loud = loud_place(work->loud, &work->packet, class);
+	__u64 moment = loud_moment(bpf_jiffies64());
+	int reason = loud_reason(loud, &work->packet, moment, class);
 
-	return loud_reason(loud_place(work->loud, &work->packet, class), &work->packet,
-			   loud_moment(bpf_jiffies64()), class);
+	if (reason || !is_stormy(work) || !is_spent(run, class))
+		return reason;
+	note_storm(work, true);
+	if (!(work->refusals % LOUD_SAMPLE))
+		loud_note(loud, &work->packet, moment, class, SIPDAM_REASON_SOURCE_RATE, true);
+	return SIPDAM_REASON_SOURCE_RATE;
 }
 
 /*
  * A refusal, after some of which the next packets of its kind are refused unasked. Not where a drop has
- * consequences for its source, or a list of protected addresses is in force: all are judged then.
+ * consequences for its source, or a list of protected addresses is in force: all are judged then. Nor, in a flood of
+ * many sources, what may still be looked for among copies.
  */
-static __always_inline void note_loud(const struct run *run, int reason, __u32 class)
+static __always_inline void note_refused(const struct run *run, int reason, __u32 class)
 {
 	struct work *work = run->work;
+	bool lasts = !run->policy->list_entries[SIPDAM_LIST_ADDRESSES] && limit_is_unlimited(&run->policy->strikes);
 
 	if (reason != SIPDAM_REASON_SOURCE_RATE && reason != SIPDAM_REASON_DENIED)
 		return;
 	loud_note(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->clock.jiffies),
-		  class, reason,
-		  !run->policy->list_entries[SIPDAM_LIST_ADDRESSES] && limit_is_unlimited(&run->policy->strikes));
+		  class, reason, lasts);
+	if (reason == SIPDAM_REASON_SOURCE_RATE && lasts && is_stormy(work) && !may_be_copy(run))
+		note_spent(run->policy, work, class);
 }
 
 /* The way of a packet that a glance has read. */
@@ -1334,7 +1394,7 @@ static __always_inline int judge_plain(struct run run)
 	/* From here on it is what the map has, neither in registers nor known to the verifier. */
 	asm volatile("" ::: "memory");
 	reason = judge(&run);
-	note_loud(&run, reason, SIP_CLASS(work->found));
+	note_refused(&run, reason, SIP_CLASS(work->found));
 	return reason;
 }
 
@@ -1399,7 +1459,7 @@ static __always_inline int judge_any(const struct run *run)
 	reason = judge(run);
 	/* What the cap on connections refuses is not noted: it ends with the next one that is closed. */
 	if (is_bare_syn(packet) && !work->capped)
-		note_loud(run, reason, SIPDAM_CLASS_TCP_SYN);
+		note_refused(run, reason, SIPDAM_CLASS_TCP_SYN);
 	if (may_have_hello(work) && reason && !is_drop(reason))
 		reason = gate_judge(run->frame, run->policy, packet, &work->hello, reason);
 	if (tells_of_connection(packet) && reason != SIPDAM_REASON_NOT_SIP && packet->payload_offset &&

@@ -59,6 +59,7 @@ static const struct {
 	{"failures", 2, "failed attempts to register and call", true},
 	{"streams", 2, NULL, true},
 	{"refused", 2, NULL, true},
+	{"spent", 3, NULL, true},
 	{"connections", 3, "open connections", true},
 	{"conn_levels", 3, "open connections of sources", true},
 	{"conn_events", 3, "counts of connections", false},

@@ -162,6 +162,17 @@ struct sipdam_verified_gate {
 	__u8 span[SIPDAM_VERIFIED_PLACES];
 };
 
+/* Buckets that are known to refuse, each in a set by its hash, see bpf/spent.h: 32,768 of them. */
+#define SIPDAM_SPENT_WAYS     4
+#define SIPDAM_SPENT_SET_BITS 13
+#define SIPDAM_SPENT_SETS     (1 << SIPDAM_SPENT_SET_BITS)
+struct sipdam_spent_set {
+	__u64 word[SIPDAM_SPENT_WAYS];
+};
+struct sipdam_spent {
+	struct sipdam_spent_set set[SIPDAM_SPENT_SETS];
+};
+
 /* Lines of messages that may come again and are not charged for it, see bpf/copies.h: 65,536 of them. */
 #define SIPDAM_COPY_LINES 8192
 

@@ -80,7 +80,8 @@ struct table {
 	void *memory;
 	size_t bytes;
 };
-#define LAB_TABLES 7
+#define LAB_TABLES 8
+#define LAB_SPENT  6
 
 struct lab {
 	struct filter *filter;
@@ -189,7 +190,7 @@ static inline void map_table(struct lab *lab, struct table *table, const char *n
 static inline void lab_map_tables(struct lab *lab)
 {
 	static const char *const tables[LAB_TABLES] = {"sources", "networks", "pools", "fragments",
-						       "stamps",  "verified", "copies"};
+						       "stamps",  "verified", "spent", "copies"};
 
 	for (int i = 0; i < LAB_TABLES; i++)
 		map_table(lab, &lab->table[i], tables[i]);
