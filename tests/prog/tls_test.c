@@ -820,6 +820,10 @@ static void test_a_choice_in_pieces(void **state)
 	const size_t pieces[] = {1, 2, 5, 6, 43, bytes - 1, bytes};
 	struct lab *lab = *state;
 
+	/* A byte of its random and its session's number may be one that a record begins with. */
+	for (size_t at = 11; at < 11 + 32 + 1 + 32; at++)
+		if (answer.data[at] == 22)
+			answer.data[at]++;
 	open_egress(lab);
 	lab_policy(lab, GATE_13);
 	for (size_t i = 0; i < COUNT(pieces); i++) {
