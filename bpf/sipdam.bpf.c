@@ -1301,24 +1301,38 @@ static __always_inline bool short_way_is_right(const struct run *run, enum way w
 	return way != WAY_SYN || is_bare_syn(&work->packet);
 }
 
-/* The name of a source's bucket in the memory of spent ones. The source's hash is known. */
-static __always_inline __u64 spent_name_of(const struct run *run, __u32 class)
+/*
+ * What a message is for the memory of spent buckets: its class, of which BYE and PRACK are none of ACK's and CANCEL's.
+ * Those are refused without a look for copies, and what is known by it holds for no copy.
+ */
+static __always_inline __u32 spent_kind(const struct message *message)
 {
+	bool is_dialog = message->class == SIPDAM_CLASS_DIALOG;
+
+	return is_dialog && message->method != SIPDAM_METHOD_ACK && message->method != SIPDAM_METHOD_CANCEL
+		       ? SIPDAM_CLASS_NONE
+		       : message->class;
+}
+
+/*
+ * The name of a bucket there, for one address: of those that share the bucket, one may be on a list that is asked
+ * before it.
+ */
+static __always_inline __u64 spent_name_of(const struct run *run, const struct message *message)
+{
+	const struct packet_address *source = &run->work->packet.source;
 	struct sipdam_trial *handed_in = trial_record();
 
-	return spent_name(run->work->source_hash, class,
+	return spent_name(keyed_hash(source->high, source->low), spent_kind(message),
 			  handed_in ? handed_in->changes : *(const volatile __u32 *)&active.active & 1);
 }
 
 /* In a storm: is the bucket that a packet would ask known to refuse? */
-static __always_inline bool is_spent(const struct run *run, __u32 class)
+static __always_inline bool is_spent(const struct run *run, const struct message *message)
 {
-	struct work *work = run->work;
-	__u64 name;
+	__u64 name = spent_name_of(run, message);
 
-	hash_source(work, run->policy);
-	name = spent_name_of(run, class);
-	return spent_is(spent_set(&spent, name), name, clock_now(&work->clock));
+	return spent_is(spent_set(&spent, name), name, clock_now(&run->work->clock));
 }
 
 /*
@@ -1342,20 +1356,21 @@ __noinline int note_spent(const struct sipdam_policy *policy, struct work *work,
 		return 0;
 	slot = line_own(line, bucket_tag(work->source_hash, class), work->now >> SIPDAM_TICK_SHIFT, policy->horizon);
 	wait = slot.ahead + bucket_cost(limit, 1) - limit->depth;
-	name = spent_name_of(&run, class);
+	name = spent_name_of(&run, &work->message);
 	spent_note(spent_set(&spent, name), name, work->now, work->now + (wait << SIPDAM_TICK_SHIFT));
 	return 0;
 }
 
 /* For what a source in a storm is dropped, while its bucket's answer stands; 0: it is judged. */
-static __always_inline int refused_again(const struct run *run, __u32 class)
+static __always_inline int refused_again(const struct run *run, const struct message *message)
 {
 	struct work *work = run->work;
+	__u32 class = message->class;
 	struct loud *loud = loud_place(work->loud, &work->packet, class);
 	__u64 moment = loud_moment(bpf_jiffies64());
 	int reason = loud_reason(loud, &work->packet, moment, class);
 
-	if (reason || !is_stormy(work) || !is_spent(run, class))
+	if (reason || !is_stormy(work) || !is_spent(run, message))
 		return reason;
 	note_storm(work, true);
 	if (!(work->refusals % LOUD_SAMPLE))
@@ -1544,7 +1559,7 @@ static __always_inline int filter_datagram(const struct run *run, struct sipdam_
 					   const __u8 *data, const __u8 *end, int look)
 {
 	struct message message = message_of(run->work->found);
-	int reason = refused_again(run, message.class);
+	int reason = refused_again(run, &message);
 
 	if (reason)
 		return finish_again(run, count, reason, end - data, &message);
@@ -1590,7 +1605,7 @@ int sipdam_filter(struct xdp_md *context)
 		return filter_datagram(&run, count, data, end, look);
 	if (way == WAY_DATA)
 		return filter_data(&run, count, data, end, look);
-	reason = way == WAY_SYN ? refused_again(&run, SIPDAM_CLASS_TCP_SYN) : SIPDAM_REASON_NONE;
+	reason = way == WAY_SYN ? refused_again(&run, &syn) : SIPDAM_REASON_NONE;
 	if (reason)
 		return finish_again(&run, count, reason, end - data, &syn);
 	reason = judge_any(&run);

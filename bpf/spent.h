@@ -22,12 +22,12 @@
 #define SPENT_LONG_SHIFT 6 /* units that an entry is good for at most, as a power of two: 64 */
 
 /*
- * What a bucket is called: its source's hash, its class, and the policy by which it was refused, so that those of
- * another one are not found. policy: any small number.
+ * What a bucket is called: the hash of an address that asked it, what of its messages, and the policy by which it was
+ * refused, so that those of another one are not found. kind: 0 to 15; policy: any small number.
  */
-static __always_inline __u64 spent_name(__u64 source_hash, __u32 class, __u32 policy)
+static __always_inline __u64 spent_name(__u64 hash, __u32 kind, __u32 policy)
 {
-	return source_hash + (class | (__u64)policy << 4) * 0x9e3779b97f4a7c15ULL;
+	return hash + (kind | (__u64)policy << 4) * 0x9e3779b97f4a7c15ULL;
 }
 
 /* By other bits than the name in a word. */

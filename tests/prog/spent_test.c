@@ -6,13 +6,15 @@
  */
 #include "prog/rates.h"
 
-#define BURST    20
-#define REFUSALS 9 /* in a row, after which a storm is expected: see is_stormy() */
-#define ONLY     "network: unlimited, pool: {dialog: unlimited, invite: unlimited, tcp_syn: unlimited}"
-#define FAST     "limits: {unknown: {dialog: {rate: 20, burst: 20}}, " ONLY "}"  /* 50 ms a token */
-#define SLOW     "limits: {unknown: {dialog: {rate: 1, burst: 20}}, " ONLY "}"
-#define A_SOURCE "192.0.2.77"
-#define UNIT_SHIFT 20 /* SPENT_UNIT_SHIFT */
+#define BURST       20
+#define REFUSALS    9 /* in a row, after which a storm is expected: see is_stormy() */
+#define ONLY        "network: unlimited, pool: {dialog: unlimited, invite: unlimited, tcp_syn: unlimited}"
+#define FAST        "limits: {unknown: {dialog: {rate: 20, burst: 20}}, " ONLY "}"  /* 50 ms a token */
+#define SLOW        "limits: {unknown: {dialog: {rate: 1, burst: 20}}, " ONLY "}"
+#define A_SOURCE    "192.0.2.77"
+#define BYE_TEXT    "BYE sip:alice@example.org SIP/2.0\r\n\r\n"
+#define CANCEL_TEXT "CANCEL sip:alice@example.org SIP/2.0\r\n\r\n"
+#define UNIT_SHIFT  20 /* SPENT_UNIT_SHIFT */
 
 /* ACKs, which nobody sends again: of what may be a copy nothing is kept while it may be looked for. */
 static const struct expect ack_passes = PASSES(WITHIN_LIMITS, DIALOG, ACK);
@@ -118,7 +120,8 @@ static void test_the_storm_is_over(void **state)
 
 static void test_others_are_judged(void **state)
 {
-	static const struct recipe bye = {.payload = "BYE sip:alice@example.org SIP/2.0\r\n\r\n", .source = A_SOURCE};
+	static const struct recipe bye = {.payload = BYE_TEXT, .source = A_SOURCE};
+	static const struct recipe cancel = {.payload = CANCEL_TEXT, .source = A_SOURCE};
 	struct recipe other = {.payload = INVITE_TEXT, .source = A_SOURCE};
 	struct lab *lab = *state;
 	char text[INET_ADDRSTRLEN];
@@ -128,20 +131,53 @@ static void test_others_are_judged(void **state)
 		lab_forget(lab);
 		lab->now = LAB_START;
 		be_spent(lab, A_SOURCE, 2 * REFUSALS);
-		lab_send(lab, "the same class", &bye, (struct expect)DROPS(SOURCE_RATE, DIALOG, BYE));
+		lab_send(lab, "the same class", &cancel, (struct expect)DROPS(SOURCE_RATE, DIALOG, CANCEL));
+		lab_send(lab, "what may be a copy", &bye, (struct expect)PASSES(WITHIN_LIMITS, DIALOG, BYE));
 		lab_send(lab, "another class", &other, passes);
 		send_acks(lab, 1, A_SOURCE, ack_over);
 		send_acks(lab, 1, spoofed(text, i, true), ack_passes);
 	}
 }
 
-/* A source of IPv6 is its /64. */
+/*
+ * Whom a list has is known by its address, whatever the source that it is of: an allowed trunk beside a flood from its
+ * own /64 is none of it, and who is denied counts as that.
+ */
+static void test_lists_are_of_addresses(void **state)
+{
+	static const struct {
+		const char *policy, *flood, *listed;
+		struct expect expect;
+	} rows[] = {
+		{"allow: [\"2001:db8::8\"]\n", "2001:db8::7", "2001:db8::8", PASSES(ALLOWED, DIALOG, ACK)},
+		{"deny: [\"2001:db8::8\"]\n", "2001:db8::7", "2001:db8::8", DROPS(DENIED, DIALOG, ACK)},
+		{"source_key: {ipv4: 24}\nallow: [192.0.2.78]\n", A_SOURCE, "192.0.2.78",
+		 PASSES(ALLOWED, DIALOG, ACK)},
+	};
+	struct lab *lab = *state;
+	char policy[512];
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		lab_forget(lab);
+		snprintf(policy, sizeof(policy), "%s" SLOW, rows[i].policy);
+		lab_policy(lab, policy);
+		lab->now = LAB_START;
+		be_spent(lab, rows[i].flood, 2 * REFUSALS);
+		send_acks(lab, 1, rows[i].flood, ack_over);
+		send_acks(lab, 1, rows[i].listed, rows[i].expect);
+		send_acks(lab, 1, rows[i].flood, ack_over);
+	}
+}
+
+/* Of IPv6 too, each address for itself, though they have the bucket of their /64 in common. */
 static void test_of_ipv6_too(void **state)
 {
 	struct lab *lab = *state;
 
 	lab_policy(lab, SLOW);
 	be_spent(lab, "2001:db8::7", 2 * REFUSALS);
+	send_acks(lab, 1, "2001:db8::7", ack_over);
+	send_acks(lab, BURST, "2001:db8::8", ack_passes);
 	send_acks(lab, 1, "2001:db8::7", ack_over);
 	send_acks(lab, 1, "2001:db8::8", ack_over);
 	send_acks(lab, 1, "2001:db8:0:1::7", ack_passes);
@@ -241,6 +277,24 @@ static void test_not_of_what_may_be_a_copy(void **state)
 	send_many_from(lab, BURST, A_SOURCE, passes);
 }
 
+/* Its class has others that nobody sends again, which are refused without a look: their answer is not its own. */
+static void test_not_of_what_may_be_a_copy_of_another_kind(void **state)
+{
+	static const struct recipe bye = {.payload = BYE_TEXT, .source = A_SOURCE};
+	static const struct expect bye_passes = PASSES(WITHIN_LIMITS, DIALOG, BYE);
+	struct lab *lab = *state;
+
+	lab_policy(lab, SLOW);
+	send_acks(lab, BURST - 1, A_SOURCE, ack_passes);
+	lab_send(lab, "paid for", &bye, bye_passes);
+	lab->now += 500 * MILLISECOND;
+	send_acks(lab, 2 * REFUSALS, A_SOURCE, ack_over);
+	lab->now += TICK;
+	send_acks(lab, 1, A_SOURCE, ack_over);
+	lab_send(lab, "a copy", &bye, bye_passes);
+	send_acks(lab, 1, A_SOURCE, ack_over);
+}
+
 /* Of several devices behind one address: their limit is another, deeper than one's, which admits 103 a second. */
 static void test_not_of_a_site(void **state)
 {
@@ -297,12 +351,14 @@ int main(void)
 		lab_test(test_eight_refusals_are_no_storm),
 		lab_test(test_the_storm_is_over),
 		lab_test(test_others_are_judged),
+		lab_test(test_lists_are_of_addresses),
 		lab_test(test_of_ipv6_too),
 		lab_test(test_a_thousand_sources),
 		lab_test(test_a_change_ends_it),
 		lab_test(test_in_monitor_mode_it_is_counted_as_what_would_be),
 		lab_test(test_not_where_a_drop_matters),
 		lab_test(test_not_of_what_may_be_a_copy),
+		lab_test(test_not_of_what_may_be_a_copy_of_another_kind),
 		lab_test(test_not_of_a_site),
 		lab_test(test_syns),
 		lab_test(test_of_no_bucket_nothing_is_kept),
