@@ -1307,11 +1307,7 @@ static __always_inline bool short_way_is_right(const struct run *run, enum way w
  */
 static __always_inline __u32 spent_kind(const struct message *message)
 {
-	bool is_dialog = message->class == SIPDAM_CLASS_DIALOG;
-
-	return is_dialog && message->method != SIPDAM_METHOD_ACK && message->method != SIPDAM_METHOD_CANCEL
-		       ? SIPDAM_CLASS_NONE
-		       : message->class;
+	return message->class == SIPDAM_CLASS_DIALOG && has_timers(message) ? SIPDAM_CLASS_NONE : message->class;
 }
 
 /*
@@ -1340,17 +1336,19 @@ static __always_inline bool is_spent(const struct run *run, const struct message
  * devices. One that has no word by now is full, and waits for nothing. A function of its own so that it is verified
  * apart.
  */
-__noinline int note_spent(const struct sipdam_policy *policy, struct work *work, __u32 class)
+__noinline int note_spent(const struct sipdam_policy *policy, struct work *work)
 {
 	struct run run = {.policy = policy, .work = work};
 	const struct sipdam_limit *limit;
 	const struct sipdam_line *line;
 	struct bucket_slot slot;
 	__u64 name, wait;
+	__u32 class;
 
 	if (!policy || !work || is_site(work))
 		return 0;
-	limit = &limits_of(&run)->limit[class & (SIPDAM_CLASSES_MAX - 1)];
+	class = work->message.class & (SIPDAM_CLASSES_MAX - 1);
+	limit = &limits_of(&run)->limit[class];
 	line = source_line(work->source_hash);
 	if (!line)
 		return 0;
@@ -1393,7 +1391,7 @@ static __always_inline void note_refused(const struct run *run, int reason, __u3
 	loud_note(loud_place(work->loud, &work->packet, class), &work->packet, loud_moment(work->clock.jiffies),
 		  class, reason, lasts);
 	if (reason == SIPDAM_REASON_SOURCE_RATE && lasts && is_stormy(work) && !may_be_copy(run))
-		note_spent(run->policy, work, class);
+		note_spent(run->policy, work);
 }
 
 /* The way of a packet that a glance has read. */

@@ -36,14 +36,19 @@ struct verifying {
 };
 
 /*
- * Is this a request that its sender sends again by RFC 3261 (17.1.1.2, 17.1.2.2) when no answer comes? Not
- * ACK, nor CANCEL, which must not be late (9.1), nor what is no message; and only over UDP. Of a datagram in
- * fragments it is asked of the first, and the others go its way.
+ * Is this a request that its sender sends again over UDP by RFC 3261 (17.1.1.2, 17.1.2.2) when no answer comes? Not
+ * ACK, nor CANCEL, which must not be late (9.1), nor what is no message.
  */
+static __always_inline bool has_timers(const struct message *message)
+{
+	return message->method && message->method != SIPDAM_METHOD_ACK &&
+	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
+}
+
+/* The same of a packet: of a datagram in fragments it is asked of the first, and the others go its way. */
 static __always_inline bool is_sent_again(const struct packet *packet, const struct message *message)
 {
-	return packet->protocol == IPPROTO_UDP && message->method && message->method != SIPDAM_METHOD_ACK &&
-	       message->method != SIPDAM_METHOD_CANCEL && message->method != SIPDAM_METHOD_RESPONSE;
+	return packet->protocol == IPPROTO_UDP && has_timers(message);
 }
 
 static __always_inline struct sipdam_stamps *stamp_line(__u64 hash)
